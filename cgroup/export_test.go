@@ -1,0 +1,64 @@
+package cgroup
+
+import (
+	"fmt"
+	"io"
+)
+
+// DetectFixture is Detect on ordinary folders that stand for cgroup file systems, with mounts from a file.
+func DetectFixture(root string, mountinfo io.Reader) (*Hierarchy, error) {
+	return detect(root, mountinfo, true)
+}
+
+// The parsers, for their tests.
+var (
+	ParseMountinfo = parseMountinfo
+	ParseNumber    = parseNumber
+	ParseKeyed     = parseKeyed
+	ParseCPUMax    = parseCPUMax
+	ParsePids      = parsePids
+	Controllers    = controllers
+	DeviceFilter   = deviceFilter
+	DeviceNumbers  = deviceNumbers
+)
+
+// ParseDevice reads the numbers of a device.
+func ParseDevice(text string) (d IODevice, err error) {
+	_, err = fmt.Sscanf(text, "%d:%d", &d.Major, &d.Minor)
+	return d, err
+}
+
+// WithoutKillFile makes h as it would be on a kernel before 5.14.
+func WithoutKillFile(h *Hierarchy) *Hierarchy {
+	return &Hierarchy{Layout: h.Layout, Trees: h.Trees, root: h.root, noKillFile: true}
+}
+
+// Only makes h as if only the trees of one version were mounted; nil if there are none. It is closed with h.
+func Only(h *Hierarchy, version int) *Hierarchy {
+	c := &Hierarchy{Layout: map[int]Layout{1: V1, 2: V2}[version], root: h.root}
+	for _, t := range h.Trees {
+		if t.Version == version {
+			c.Trees = append(c.Trees, t)
+		}
+	}
+	if len(c.Trees) == 0 {
+		return nil
+	}
+	return c
+}
+
+// Partition makes a partition in all trees and no group in it, as a daemon does that is killed then.
+func (h *Hierarchy) Partition(partition string) error {
+	parts, err := ParsePartition(partition)
+	if err != nil {
+		return err
+	}
+	for _, t := range h.Trees {
+		f, err := t.partition(parts)
+		if err != nil {
+			return err
+		}
+		_ = f.Close()
+	}
+	return nil
+}

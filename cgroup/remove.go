@@ -1,0 +1,263 @@
+package cgroup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Remove removes the group from all trees, with what the guest made below it, and those folders of its partition
+// that davit made and nobody uses. Its processes must have been killed; a tree that is still busy with their last moments
+// is tried again until ctx ends. A group that is not there is no error.
+func (g *Group) Remove(ctx context.Context) error {
+	var errs []error
+	for _, t := range g.h.Trees {
+		if err := t.removeRetry(ctx, g.path); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// removeRetry removes a group's folder in one tree. The kernel tells nobody when a version 1 folder ceases to be
+// busy, hence the timer.
+func (t *Tree) removeRetry(ctx context.Context, p Path) error {
+	for wait := newBackoff(); ; {
+		err := t.remove(p)
+		if err == nil || !errors.Is(err, unix.EBUSY) {
+			return err
+		}
+		if wait.next(ctx) != nil {
+			return fmt.Errorf("%w (%w)", err, context.Cause(ctx))
+		}
+	}
+}
+
+// remove removes a group's folder in one tree, once.
+func (t *Tree) remove(p Path) error {
+	parts, err := ParsePartition(p.Partition)
+	if err != nil {
+		return err
+	}
+	parent, err := t.root.sub(path.Join(parts...))
+	if err != nil {
+		if gone(err) {
+			return nil
+		}
+		return err
+	}
+	defer func() { _ = parent.Close() }()
+	if err := parent.removeAll(p.Name); err != nil {
+		return err
+	}
+	t.prune(parts)
+	return nil
+}
+
+// removeAll removes a folder and all below it.
+func (f *folder) removeAll(name string) error {
+	err := f.rmdir(name)
+	if err == nil || !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.ENOTEMPTY) {
+		return err
+	}
+	sub, err := f.sub(name)
+	if err != nil {
+		if gone(err) {
+			return nil
+		}
+		return err
+	}
+	defer func() { _ = sub.Close() }()
+	names, err := sub.folders()
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if err := sub.removeAll(n); err != nil {
+			return err
+		}
+	}
+	return f.rmdir(name)
+}
+
+// prune removes the folders of a partition from the lowest up, as far as davit made them and they are empty. It
+// removes nothing that is in use, so it may run at any time beside others.
+func (t *Tree) prune(parts []string) {
+	for n := len(parts); n > 0; n-- {
+		parent, err := t.root.sub(path.Join(parts[:n-1]...))
+		if err != nil {
+			continue
+		}
+		removed := parent.ours(parts[n-1]) && parent.rmdir(parts[n-1]) == nil
+		_ = parent.Close()
+		if !removed {
+			return
+		}
+	}
+}
+
+// ours tells whether davit made a partition's folder; one that is gone meanwhile counts, so that pruning goes on above it.
+func (f *folder) ours(name string) bool {
+	sub, err := f.sub(name)
+	if err != nil {
+		return gone(err)
+	}
+	defer func() { _ = sub.Close() }()
+	return sub.marked()
+}
+
+// marked tells whether davit made a folder as part of a partition.
+func (f *folder) marked() bool {
+	var stat unix.Stat_t
+	return unix.Fstat(f.fd, &stat) == nil && stat.Mode&mark != 0 && stat.Uid == 0
+}
+
+// searchDepth bounds how deep Find looks: a partition and the group in it.
+const searchDepth = partitionDepth + 1
+
+// Find finds the groups whose name has a prefix, such as [InstancePrefix], in all partitions and in any tree.
+func (h *Hierarchy) Find(namePrefix string) ([]Path, error) {
+	if !strings.HasPrefix(namePrefix, prefix) {
+		return nil, fmt.Errorf("find cgroups %q: the prefix must begin with %q", namePrefix, prefix)
+	}
+	seen := map[Path]bool{}
+	var found []Path
+	for _, t := range h.Trees {
+		err := t.root.walk("/", searchDepth, func(p Path) {
+			if strings.HasPrefix(p.Name, namePrefix) && p.check() == nil && !seen[p] {
+				seen[p] = true
+				found = append(found, p)
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// List is [Hierarchy.Find] in one partition.
+func (h *Hierarchy) List(partition, namePrefix string) ([]Path, error) {
+	if _, err := ParsePartition(partition); err != nil {
+		return nil, err
+	}
+	all, err := h.Find(namePrefix)
+	var found []Path
+	for _, p := range all {
+		if p.Partition == path.Clean(partition) {
+			found = append(found, p)
+		}
+	}
+	return found, err
+}
+
+// walk visits the groups of davit in a folder and below, except below a group.
+func (f *folder) walk(at string, depth int, visit func(Path)) error {
+	names, err := f.folders()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if strings.HasPrefix(name, prefix) {
+			visit(Path{Partition: at, Name: name})
+			continue
+		}
+		if depth == 1 {
+			continue
+		}
+		sub, err := f.sub(name)
+		if gone(err) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		err = sub.walk(path.Join(at, name), depth-1, visit)
+		_ = sub.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Sweep kills and removes every group whose name has a prefix, except those that keep says to, and the folders of partitions
+// that davit made and nobody uses, whoever left them. It goes on after an error.
+func (h *Hierarchy) Sweep(ctx context.Context, namePrefix string, keep func(Path) bool) error {
+	found, err := h.Find(namePrefix)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, p := range found {
+		if keep != nil && keep(p) {
+			continue
+		}
+		g := &Group{h: h, path: p}
+		if err := g.Kill(ctx); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+			continue
+		}
+		errs = append(errs, g.Remove(ctx))
+	}
+	for _, t := range h.Trees {
+		errs = append(errs, t.root.sweepPartitions(partitionDepth))
+	}
+	return errors.Join(errs...)
+}
+
+// sweepPartitions removes, from the lowest up, the folders of partitions that davit made and that are empty: those of a
+// daemon that was killed between a partition and its first group.
+func (f *folder) sweepPartitions(depth int) error {
+	names, err := f.folders()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if strings.HasPrefix(name, prefix) {
+			continue
+		}
+		sub, err := f.sub(name)
+		if gone(err) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if depth > 1 {
+			err = sub.sweepPartitions(depth - 1)
+		}
+		if sub.marked() {
+			_ = f.rmdir(name) // it is in use, or another daemon is just making a group in it
+		}
+		_ = sub.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// backoff waits longer each time, from a millisecond to fifty, for what the kernel does not tell.
+type backoff struct{ delay time.Duration }
+
+func newBackoff() *backoff { return &backoff{delay: time.Millisecond} }
+
+// next waits once, or returns ctx's error.
+func (b *backoff) next(ctx context.Context) error {
+	timer := time.NewTimer(b.delay)
+	defer timer.Stop()
+	b.delay = min(b.delay*2, 50*time.Millisecond)
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
