@@ -1,0 +1,126 @@
+package link
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+	"sync/atomic"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+)
+
+// Host is the network namespace in which host ends are made. Its methods may be called from any goroutine.
+type Host struct {
+	h    *netlink.Handle
+	ns   *os.File
+	next atomic.Uint32 // number of the next name that is made up
+}
+
+// Open opens the namespace that ns is, or the caller's own if it is nil. The file stays the caller's.
+func Open(ns *os.File) (*Host, error) {
+	own, err := reopen(ns)
+	if err != nil {
+		return nil, fmt.Errorf("open network namespace: %w", err)
+	}
+	h, err := inside(own)
+	if err != nil {
+		_ = own.Close()
+		return nil, err
+	}
+	return &Host{h: h, ns: own}, nil
+}
+
+func reopen(ns *os.File) (*os.File, error) {
+	if ns == nil {
+		return os.Open("/proc/thread-self/ns/net")
+	}
+	return os.Open(fmt.Sprintf("/proc/self/fd/%d", ns.Fd()))
+}
+
+// inside opens a netlink socket in a namespace.
+func inside(ns *os.File) (*netlink.Handle, error) {
+	h, err := netlink.NewHandleAt(netns.NsHandle(ns.Fd()))
+	if err != nil {
+		return nil, fmt.Errorf("open netlink socket in namespace: %w", err)
+	}
+	return h, nil
+}
+
+// Close lets go of the namespace. Interfaces stay.
+func (host *Host) Close() error {
+	host.h.Close()
+	return host.ns.Close()
+}
+
+// find gives an interface of a namespace by name. The error is fs.ErrNotExist when there is none.
+func find(h *netlink.Handle, name string) (netlink.Link, error) {
+	l, err := h.LinkByName(name)
+	if isNotFound(err) {
+		return nil, fmt.Errorf("interface %q: %w", name, fs.ErrNotExist)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find interface %q: %w", name, err)
+	}
+	return l, nil
+}
+
+// Look tells why an interface of the host cannot be what guests are attached to: it is not there (fs.ErrNotExist), or should be
+// a bridge and is none.
+func (host *Host) Look(name string, bridge bool) error {
+	l, err := find(host.h, name)
+	if err != nil {
+		return err
+	}
+	if _, ok := l.(*netlink.Bridge); bridge && !ok {
+		return fmt.Errorf("interface %q is a %s, no bridge", name, l.Type())
+	}
+	return nil
+}
+
+// free makes sure that a name inside is free. The error is fs.ErrExist when it is not.
+func free(guest *netlink.Handle, name string) error {
+	_, err := find(guest, name)
+	switch {
+	case err == nil:
+		return fmt.Errorf("name %q inside: %w", name, fs.ErrExist)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	}
+	return err
+}
+
+func isNotFound(err error) bool {
+	_, ok := errors.AsType[netlink.LinkNotFoundError](err)
+	return ok
+}
+
+// hostPrefix begins the names that are made up for host ends, as libvirt's do.
+const hostPrefix = "vnet"
+
+// hostName makes up the next name of a host end. Others take names as well: whoever uses it goes on while the name is
+// taken.
+func (host *Host) hostName() string { return fmt.Sprintf("%s%d", hostPrefix, host.next.Add(1)-1) }
+
+// hostMAC is the hardware address of a host end: the guest's with a first byte so high that a bridge never takes it for
+// its own, which would change with every domain that comes and goes.
+func hostMAC(guest net.HardwareAddr) net.HardwareAddr {
+	if guest == nil {
+		return nil
+	}
+	mac := append(net.HardwareAddr(nil), guest...)
+	if mac[0] == 0xfe {
+		mac[0] = 0xfa
+	} else {
+		mac[0] = 0xfe
+	}
+	return mac
+}
+
+// ours tells whether an interface belongs to an owner, or to one whose name begins with a prefix.
+func ours(l netlink.Link, prefix string) bool {
+	return prefix != "" && strings.HasPrefix(l.Attrs().Alias, prefix)
+}
