@@ -1,0 +1,240 @@
+package launch
+
+import (
+	"encoding/binary"
+	"os"
+	"runtime"
+	"strconv"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Bounds of a program. A plan that needs more is refused.
+const (
+	maxInstructions = 1 << 15
+	slotCount       = 4096
+	chunkSize       = 8 << 10
+)
+
+// step is what an instruction belongs to, for errors and for printing.
+type step struct {
+	// number of the plan's operation, from 1; 0 for what every launch does.
+	number int
+	// operation in words, "mount proc", and its object, "/proc".
+	operation, object string
+}
+
+// An assembler puts a program together: instructions, the memory that they point to, and the slots that take their
+// results.
+type assembler struct {
+	code   []instruction
+	steps  []step
+	slots  []uintptr
+	used   int
+	labels []int32
+	// chunks is memory that does not move.
+	chunks [][]byte
+	// hows remembers the open_how structures.
+	hows map[[2]uint64]value
+	// left is the slot that holds how often paths may still be opened.
+	left value
+	// names holds what values are, when the program is to be printed.
+	names map[uintptr]string
+	// pretended counts the descriptors that are only printed.
+	pretended int
+}
+
+func newAssembler() *assembler {
+	return &assembler{
+		code:   make([]instruction, 0, 512),
+		steps:  make([]step, 0, 64),
+		slots:  make([]uintptr, slotCount),
+		used:   1,
+		labels: make([]int32, 1, 128),
+		hows:   make(map[[2]uint64]value, 8),
+	}
+}
+
+// begin says what the instructions that follow belong to.
+func (a *assembler) begin(s step) { a.steps = append(a.steps, s) }
+
+// slot reserves a slot.
+func (a *assembler) slot() value { return a.reserve(1) }
+
+// reserve reserves a row of slots and gives the first. Past the end all are slot 0, and the program is refused by
+// [assembler.check].
+func (a *assembler) reserve(n int) value {
+	first := a.used
+	a.used += n
+	if a.used > slotCount {
+		first = 0
+	}
+	return value{n: uintptr(first), kind: slot}
+}
+
+// address is where a slot is in memory.
+func (a *assembler) address(s value) value {
+	return value{n: uintptr(unsafe.Pointer(&a.slots[s.n])), kind: pointer, label: "&s" + strconv.Itoa(int(s.n))}
+}
+
+// call is an instruction that is being written.
+type call struct {
+	a *assembler
+	i int
+}
+
+// call adds an instruction.
+func (a *assembler) call(trap uintptr, args ...value) call {
+	in := instruction{trap: trap, count: uint8(len(args)), step: int32(len(a.steps) - 1)}
+	for i, v := range args {
+		in.args[i], in.kinds[i] = v.n, v.kind
+		if a.names != nil && v.label != "" {
+			a.names[v.n] = v.label
+		}
+	}
+	a.code = append(a.code, in)
+	return call{a, len(a.code) - 1}
+}
+
+// to names the slot for the result.
+func (c call) to(s value) call {
+	c.a.code[c.i].out = int32(s.n)
+	return c
+}
+
+// exactly names the only result that is a success.
+func (c call) exactly(n uintptr) {
+	c.a.code[c.i].want, c.a.code[c.i].exact = n, true
+}
+
+// then names the place to go on at after success.
+func (c call) then(label int32) call {
+	c.a.code[c.i].then = label
+	return c
+}
+
+// ignore makes an error a success.
+func (c call) ignore(errno syscall.Errno) call { return c.on(errno, 0) }
+
+// on names the place to go on at after an error.
+func (c call) on(errno syscall.Errno, label int32) call {
+	in := &c.a.code[c.i]
+	for i := range in.on {
+		if in.on[i].errno == 0 {
+			in.on[i] = branch{errno: uintptr(errno), to: label}
+			return c
+		}
+	}
+	panic("launch: more than three branches of an instruction")
+}
+
+// label makes a place that can be gone to; mark says where it is.
+func (a *assembler) label() int32 {
+	a.labels = append(a.labels, 0)
+	return int32(len(a.labels) - 1)
+}
+
+func (a *assembler) mark(label int32) { a.labels[label] = int32(len(a.code)) }
+
+// memory gives n bytes that do not move, aligned to 8.
+func (a *assembler) memory(n int) []byte {
+	n = (n + 7) &^ 7
+	last := len(a.chunks) - 1
+	if last < 0 || cap(a.chunks[last])-len(a.chunks[last]) < n {
+		a.chunks = append(a.chunks, make([]byte, 0, max(chunkSize, n)))
+		last++
+	}
+	chunk := a.chunks[last]
+	start := len(chunk)
+	a.chunks[last] = chunk[:start+n]
+	return a.chunks[last][start : start+n : start+n]
+}
+
+// text puts a string into memory, with a NUL at its end.
+func (a *assembler) text(s string) value {
+	b := a.memory(len(s) + 1)
+	copy(b, s)
+	v := value{n: address(b), kind: pointer}
+	if a.names != nil {
+		a.names[v.n] = quote(s)
+	}
+	return v
+}
+
+// words puts a structure of 64-bit members into memory.
+func (a *assembler) words(label string, members ...uint64) value {
+	b := a.memory(8 * len(members))
+	for i, m := range members {
+		binary.NativeEndian.PutUint64(b[8*i:], m)
+	}
+	return value{n: address(b), kind: pointer, label: label}
+}
+
+// bytes puts bytes into memory.
+func (a *assembler) bytes(label string, data []byte) value {
+	b := a.memory(len(data))
+	copy(b, data)
+	return value{n: address(b), kind: pointer, label: label}
+}
+
+// vector puts an array of strings into memory, as execve(2) wants it.
+func (a *assembler) vector(label string, list []string) value {
+	b := a.memory(8 * (len(list) + 1))
+	for i, s := range list {
+		binary.NativeEndian.PutUint64(b[8*i:], uint64(a.text(s).n))
+	}
+	return value{n: address(b), kind: pointer, label: label}
+}
+
+// file is an open file as an argument. A program that is only printed has none; numbers stand in for them.
+func (a *assembler) file(f *os.File, label string) value {
+	if f == nil {
+		a.pretended++
+		return value{n: uintptr(a.pretended), kind: descriptor, label: label}
+	}
+	return value{n: f.Fd(), kind: descriptor, label: label}
+}
+
+func address(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))) }
+
+// check tells whether the program is within bounds, and puts the places of labels into the instructions.
+func (a *assembler) check() error {
+	if len(a.code) > maxInstructions || a.used > slotCount {
+		return invalid(step{operation: "assemble program"}, "the plan has too many operations")
+	}
+	for i := range a.code {
+		in := &a.code[i]
+		in.then = a.labels[in.then]
+		for k := range in.on {
+			in.on[k].to = a.labels[in.on[k].to]
+		}
+	}
+	return nil
+}
+
+// machine is the program for a child that reports to a pipe.
+func (a *assembler) machine(pipe int) *machine {
+	return &machine{code: &a.code[0], count: int32(len(a.code)), slots: &a.slots[0], report: &report{}, pipe: uintptr(pipe)}
+}
+
+// keepAlive holds the program's memory until no child needs it.
+func (a *assembler) keepAlive() { runtime.KeepAlive(a) }
+
+// failure is the error of an instruction.
+func (a *assembler) failure(index int32, errno syscall.Errno) *Error {
+	if index < 0 || int(index) >= len(a.code) {
+		return &Error{Operation: "run program", Errno: errno}
+	}
+	in := &a.code[index]
+	s := a.steps[in.step]
+	e := &Error{Step: s.number, Operation: s.operation, Object: s.object, Errno: errno, Kind: kindOf(errno)}
+	switch {
+	case in.trap == unix.SYS_MKDIRAT || in.trap == unix.SYS_MKNODAT:
+		e.Message = "make the place for it"
+	case in.trap == unix.SYS_OPENAT2 && errno == syscall.ELOOP:
+		e.Message = "a symbolic link is in the way"
+	}
+	return e
+}

@@ -1,0 +1,34 @@
+package launch
+
+import (
+	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
+)
+
+// LaunchFailingAt launches a plan whose operation of the given index fails when it is prepared.
+func LaunchFailingAt(plan *monitorv1.Plan, operation int, err error) (*Guest, error) {
+	return launch(plan, Descriptors{}, faults{operation: func(index int) error {
+		if index == operation {
+			return err
+		}
+		return nil
+	}})
+}
+
+// LaunchBreaking launches a plan of whose program one instruction is a system call that does not exist. It gives the
+// number of instructions, and the operation of the plan that the broken one belongs to.
+func LaunchBreaking(plan *monitorv1.Plan, broken int) (guest *Guest, count, step int, err error) {
+	return LaunchBreakingWith(plan, Descriptors{}, broken)
+}
+
+// LaunchBreakingWith is LaunchBreaking with descriptors.
+func LaunchBreakingWith(plan *monitorv1.Plan, d Descriptors, broken int) (guest *Guest, count, step int, err error) {
+	guest, err = launch(plan, d, faults{program: func(a *assembler) {
+		count = len(a.code)
+		if broken < count {
+			in := &a.code[broken]
+			in.trap, in.on = 1<<20, [3]branch{}
+			step = a.steps[in.step].number
+		}
+	}})
+	return guest, count, step, err
+}

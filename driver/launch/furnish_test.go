@@ -1,0 +1,78 @@
+package launch_test
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+
+	netlink "github.com/davitd/davit/devices/link"
+	"github.com/davitd/davit/driver/launch"
+	"github.com/davitd/davit/internal/testenv"
+)
+
+// hostNetwork is a network namespace in the place of the host's.
+func hostNetwork(t *testing.T) *netlink.Host {
+	t.Helper()
+	host, err := netlink.Open(testenv.Netns(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = host.Close() })
+	return host
+}
+
+// What others put into the network namespace is there when init runs, and belongs to the container: its root brings it down.
+func TestFurnish(t *testing.T) {
+	inBoth(t, func(w world) {
+		host := hostNetwork(w.T)
+		plan := w.plan("cat", "/sys/class/net/eth0/address", "--", "pause")
+		guest, err := launch.Launch(plan, launch.Descriptors{Furnish: func(_ context.Context, netns *os.File) error {
+			_, err := host.Attach(netns, netlink.Spec{
+				Guest: "eth0", MAC: []byte{0x52, 0x54, 0, 1, 2, 3}, Addresses: []netlink.Address{{Prefix: netip.MustParsePrefix("10.0.0.2/24")}},
+			})
+			return err
+		}})
+		if err != nil {
+			w.Fatal(err)
+		}
+		w.Cleanup(func() { end(guest) })
+		text := make([]byte, 4096)
+		if n, err := guest.Consoles[0].Read(text); err != nil || !strings.Contains(string(text[:n]), "52:54:00:01:02:03") {
+			w.Errorf("init sees %q, %v", text[:n], err)
+		}
+	})
+}
+
+// A container that cannot be furnished is not made, and the error says so.
+func TestFurnishFails(t *testing.T) {
+	inBoth(t, func(w world) {
+		_, err := launch.Launch(w.plan("pause"), launch.Descriptors{Furnish: func(context.Context, *os.File) error {
+			return os.ErrDeadlineExceeded
+		}})
+		e, ok := errors.AsType[*launch.Error](err)
+		if !ok || e.Operation != "furnish network namespace" || !strings.Contains(e.Message, os.ErrDeadlineExceeded.Error()) {
+			w.Errorf("got %v", err)
+		}
+	})
+}
+
+// A launch that fails otherwise meanwhile tells its own fault, and whoever furnishes is told to stop.
+func TestFurnishIsCalledOff(t *testing.T) {
+	inBoth(t, func(w world) {
+		called := false
+		d := launch.Descriptors{Furnish: func(ctx context.Context, _ *os.File) error {
+			called = true
+			<-ctx.Done()
+			return ctx.Err()
+		}}
+		const late = 40 // an instruction after the child was let go
+		_, _, _, err := launch.LaunchBreakingWith(w.plan("pause"), d, late)
+		e, ok := errors.AsType[*launch.Error](err)
+		if !called || !ok || e.Operation == "furnish network namespace" {
+			w.Errorf("called: %v, got %v", called, err)
+		}
+	})
+}

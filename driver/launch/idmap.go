@@ -1,0 +1,78 @@
+package launch
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
+)
+
+// gidTTY is the group of terminals inside, by old custom.
+const gidTTY = 5
+
+// idMap is a map of a user namespace; nil is the identity.
+type idMap []*monitorv1.IdMapping
+
+// outside translates an id of the container into one of the host.
+func (m idMap) outside(inside uint32) (int, bool) {
+	if m == nil {
+		return int(inside), true
+	}
+	for _, line := range m {
+		if inside >= line.GetInside() && uint64(inside) < uint64(line.GetInside())+uint64(line.GetCount()) {
+			return int(line.GetOutside() + (inside - line.GetInside())), true
+		}
+	}
+	return 0, false
+}
+
+// String is the text of /proc/PID/uid_map.
+func (m idMap) String() string {
+	var b strings.Builder
+	for _, line := range m {
+		fmt.Fprintf(&b, "%d %d %d\n", line.GetInside(), line.GetOutside(), line.GetCount())
+	}
+	return b.String()
+}
+
+// write gives the user namespace of a process its map. The kernel takes it in one piece, once.
+func (m idMap) write(pid int, file string) error {
+	path := "/proc/" + strconv.Itoa(pid) + "/" + file
+	f, err := os.OpenFile(path, os.O_WRONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(m.String())
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	return err
+}
+
+// owner is who owns what is made for a container, as ids of the host: its root, and its group of terminals.
+type owner struct {
+	uid, gid, tty int
+}
+
+// ownerOf finds the owner by the maps of a plan.
+func ownerOf(plan *monitorv1.Plan) (owner, error) {
+	var uids, gids idMap
+	if plan.GetNamespaces().GetUser() {
+		// Without lines they are maps that hold nothing, not no maps.
+		uids, gids = append(idMap{}, plan.GetUidMap()...), append(idMap{}, plan.GetGidMap()...)
+	}
+	uid, ok1 := uids.outside(0)
+	gid, ok2 := gids.outside(0)
+	if !ok1 || !ok2 {
+		return owner{}, invalid(step{operation: "map ids"}, "the maps do not hold user and group 0")
+	}
+	tty, ok := gids.outside(gidTTY)
+	if !ok {
+		tty = gid
+	}
+	return owner{uid: uid, gid: gid, tty: tty}, nil
+}

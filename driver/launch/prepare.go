@@ -1,0 +1,287 @@
+package launch
+
+import (
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/davitd/davit/devices"
+	"github.com/davitd/davit/fs"
+	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
+)
+
+// A tree is what the parent makes for a container before there is one: mounts that are attached nowhere, and
+// terminals. The child attaches them.
+type tree struct {
+	plan  *monitorv1.Plan
+	owner owner
+	// root is the container's root.
+	root *os.File
+	// mounts are those of the operations that have one, by index.
+	mounts []*os.File
+	// vault holds what masks are made of, and a null device.
+	vault *vault
+	// devpts, shm and mqueue go below /dev; the child makes mqueue where it may.
+	devpts, shm, mqueue *os.File
+	// terminals of the consoles.
+	terminals []*devices.Terminal
+	// fail is a test's wish that an operation fail, by index.
+	fail func(index int) error
+}
+
+// prepareTree makes the tree of a plan, on a thread that has left the host's mount table.
+func prepareTree(plan *monitorv1.Plan, who owner, fail func(int) error) (*tree, error) {
+	t := &tree{plan: plan, owner: who, mounts: make([]*os.File, len(plan.GetOperations())), fail: fail}
+	if err := t.prepare(); err != nil {
+		t.close()
+		t.closeTerminals()
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *tree) prepare() error {
+	vault, err := makeVault(len(t.plan.GetOperations()))
+	if err != nil {
+		return failed(step{operation: "make masks"}, err)
+	}
+	t.vault = vault
+	steps := stepsOf(t.plan)
+	for i, op := range t.plan.GetOperations() {
+		if err := t.prepareOperation(i, op); err != nil {
+			return failed(steps[i], err)
+		}
+		if t.fail != nil {
+			if err := t.fail(i); err != nil {
+				return failed(steps[i], err)
+			}
+		}
+	}
+	if err := t.openTerminals(); err != nil {
+		return err
+	}
+	if err := t.vault.attach(t.hostMounts()); err != nil {
+		return failed(step{operation: "attach masks"}, err)
+	}
+	return nil
+}
+
+// hostMounts are the mounts of the host that a container with a user namespace must not change, by operation.
+func (t *tree) hostMounts() []*os.File {
+	mounts := make([]*os.File, len(t.mounts))
+	for i, op := range t.plan.GetOperations() {
+		if waits(t.plan, op) {
+			mounts[i] = t.mounts[i]
+		}
+	}
+	return mounts
+}
+
+// waits tells whether the mount of an operation comes to the child by the copy of the mount table.
+func waits(plan *monitorv1.Plan, op *monitorv1.Operation) bool {
+	return op.GetBind() != nil && plan.GetNamespaces().GetUser()
+}
+
+// prepareOperation makes what an operation needs that is not made by the child.
+func (t *tree) prepareOperation(i int, op *monitorv1.Operation) (err error) {
+	switch {
+	case op.GetRootBind() != nil:
+		t.root, err = bindRoot(op.GetRootBind())
+	case op.GetRootOverlay() != nil:
+		t.root, err = t.overlayRoot(op.GetRootOverlay())
+	case op.GetBind() != nil:
+		t.mounts[i], err = bind(op.GetBind())
+	case op.GetOverlay() != nil:
+		o := op.GetOverlay()
+		t.mounts[i], err = t.overlay(&monitorv1.RootOverlay{Lower: []string{o.GetLower()}, Upper: o.GetUpper()})
+	case op.GetTmpfs() != nil:
+		t.mounts[i], err = t.tmpfs(op.GetTmpfs())
+	case op.GetKernelFilesystem() != nil:
+		t.mounts[i], err = t.hostKernelFilesystem(op.GetKernelFilesystem())
+	case op.GetDev() != nil:
+		t.mounts[i], err = t.dev(op.GetDev())
+	}
+	return err
+}
+
+// bindRoot clones a folder of the host. The topmost mount stays writable for now, for mount points may have to be made
+// in it; the child makes it read-only at the end.
+func bindRoot(r *monitorv1.RootBind) (*os.File, error) {
+	dir, err := fs.OpenDir(r.GetSource())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = dir.Close() }()
+	mount, err := fs.Clone(dir)
+	if err != nil || !r.GetReadOnly() {
+		return mount, err
+	}
+	err = fs.SetAttributes(mount, unix.MOUNT_ATTR_RDONLY, 0, true)
+	if err == nil {
+		err = fs.SetAttributes(mount, 0, unix.MOUNT_ATTR_RDONLY, false)
+	}
+	if err != nil {
+		_ = mount.Close()
+		return nil, err
+	}
+	return mount, nil
+}
+
+func bind(b *monitorv1.Bind) (*os.File, error) {
+	source, err := fs.OpenSource(b.GetSource())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = source.Close() }()
+	mount, err := fs.Clone(source)
+	if err != nil {
+		return nil, err
+	}
+	attributes := attributesOf(b.GetFlags(), b.GetReadOnly())
+	if attributes == 0 {
+		return mount, nil
+	}
+	if err := fs.SetAttributes(mount, attributes, 0, true); err != nil {
+		_ = mount.Close()
+		return nil, err
+	}
+	return mount, nil
+}
+
+func (t *tree) tmpfs(m *monitorv1.Tmpfs) (*os.File, error) {
+	return fs.Tmpfs(fs.TmpfsOptions{
+		SizeBytes: m.GetSizeBytes(), Mode: m.GetMode(), UID: t.owner.uid, GID: t.owner.gid,
+		Attributes: int(attributesOf(m.GetFlags(), m.GetReadOnly())),
+	})
+}
+
+// hostKernelFilesystem makes the one that a child in a user namespace may not make itself.
+func (t *tree) hostKernelFilesystem(k *monitorv1.KernelFilesystem) (*os.File, error) {
+	if !madeByParent(t.plan, k) {
+		return nil, nil
+	}
+	return fs.Make("sysfs", kernelAttributes(k.GetReadOnly()))
+}
+
+// madeByParent tells whether a filesystem of the kernel belongs to a namespace that is not the child's own: the sysfs of
+// the host's network, or of one that is shared.
+func madeByParent(plan *monitorv1.Plan, k *monitorv1.KernelFilesystem) bool {
+	ns := plan.GetNamespaces()
+	return k.GetType() == monitorv1.KernelFilesystemType_KERNEL_FILESYSTEM_TYPE_SYSFS && ns.GetUser() && !ns.GetNet()
+}
+
+func attributesOf(flags []monitorv1.MountFlag, readOnly bool) uint64 {
+	var attributes uint64
+	for _, f := range flags {
+		switch f {
+		case monitorv1.MountFlag_MOUNT_FLAG_NOSUID:
+			attributes |= unix.MOUNT_ATTR_NOSUID
+		case monitorv1.MountFlag_MOUNT_FLAG_NODEV:
+			attributes |= unix.MOUNT_ATTR_NODEV
+		case monitorv1.MountFlag_MOUNT_FLAG_NOEXEC:
+			attributes |= unix.MOUNT_ATTR_NOEXEC
+		case monitorv1.MountFlag_MOUNT_FLAG_UNSPECIFIED:
+		}
+	}
+	if readOnly {
+		attributes |= unix.MOUNT_ATTR_RDONLY
+	}
+	return attributes
+}
+
+// kernelAttributes are those of filesystems that hold no programs and no devices.
+func kernelAttributes(readOnly bool) int {
+	attributes := unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC
+	if readOnly {
+		attributes |= unix.MOUNT_ATTR_RDONLY
+	}
+	return attributes
+}
+
+// dev makes the tmpfs of /dev, and what goes below it.
+func (t *tree) dev(d *monitorv1.Dev) (*os.File, error) {
+	var err error
+	if t.devpts, err = devices.MakeTerminals(t.owner.tty, d.GetMaxPtys()); err != nil {
+		return nil, err
+	}
+	t.shm, err = fs.Tmpfs(fs.TmpfsOptions{
+		SizeBytes: d.GetShmSizeBytes(), Mode: 0o1777, UID: t.owner.uid, GID: t.owner.gid, Attributes: kernelAttributes(false),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if d.GetMqueue() && mqueueByParent(t.plan) {
+		if t.mqueue, err = fs.Make("mqueue", kernelAttributes(false)); err != nil {
+			return nil, err
+		}
+	}
+	return t.devContent(d).Make()
+}
+
+// mqueueByParent tells whether the message queues belong to an IPC namespace that is not the child's own, who has no rights
+// over it.
+func mqueueByParent(plan *monitorv1.Plan) bool {
+	return plan.GetNamespaces().GetUser() && !plan.GetNamespaces().GetIpc()
+}
+
+func (t *tree) devContent(d *monitorv1.Dev) devices.Dev {
+	content := devices.Dev{Folders: []string{"pts", "shm"}, UID: t.owner.uid, GID: t.owner.gid}
+	if d.GetMqueue() {
+		content.Folders = append(content.Folders, "mqueue")
+	}
+	for _, n := range d.GetNodes() {
+		content.Nodes = append(content.Nodes, devices.Node{
+			Name: n.GetName(), Block: n.GetBlock(), Major: n.GetMajor(), Minor: n.GetMinor(), Mode: n.GetMode(),
+			UID: t.owner.uid, GID: t.owner.gid,
+		})
+	}
+	for _, l := range d.GetLinks() {
+		content.Links = append(content.Links, devices.Link{Name: l.GetName(), Target: l.GetTarget(), UID: t.owner.uid, GID: t.owner.gid})
+	}
+	for _, op := range t.plan.GetOperations() {
+		if c := op.GetConsoleBind(); c != nil {
+			content.Files = append(content.Files, c.GetName())
+		}
+	}
+	return content
+}
+
+// openTerminals opens a terminal for each console.
+func (t *tree) openTerminals() error {
+	for i, c := range t.plan.GetConsoles() {
+		terminal, err := devices.OpenTerminal(t.devpts, t.owner.uid)
+		if err != nil {
+			return failed(step{operation: "open console", object: c.GetAlias()}, err)
+		}
+		t.terminals = slices.Grow(t.terminals, len(t.plan.GetConsoles())-i)
+		t.terminals = append(t.terminals, terminal)
+	}
+	return nil
+}
+
+// close lets go of all mounts but those of the terminals.
+func (t *tree) close() {
+	for _, f := range append([]*os.File{t.root, t.shm, t.mqueue}, t.mounts...) {
+		if f != nil {
+			_ = f.Close()
+		}
+	}
+	if t.vault != nil {
+		t.vault.close()
+	}
+}
+
+// closeTerminals lets go of the terminals.
+func (t *tree) closeTerminals() {
+	for _, terminal := range t.terminals {
+		_ = terminal.Close()
+	}
+	if t.devpts != nil {
+		_ = t.devpts.Close()
+	}
+}
+
+// inside cuts the leading slash off a path of the container.
+func inside(path string) string { return strings.TrimPrefix(path, "/") }

@@ -1,0 +1,143 @@
+package launch
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A child is a process that was cloned.
+type child struct {
+	pid   int
+	pidfd *os.File
+	// machine and stack are what a child that shares our memory works with.
+	machine *machine
+	stack   []byte
+}
+
+// stackSize is far more than [run] needs.
+const stackSize = 16 << 10
+
+// spawn clones a child with a copy of our memory that runs a program.
+func spawn(a *assembler, lines *lines, args *cloneArgs) (*child, error) {
+	c := &child{machine: a.machine(int(lines.reportIn.Fd()))}
+	return c, c.clone(a, lines, args, fork)
+}
+
+// spawnShared clones a child that shares our memory and runs a program. When the program has become another, or the child
+// is gone, [child.release] is called. No process that is not ours may be able to look into the child meanwhile, for it would look
+// into us.
+func spawnShared(a *assembler, lines *lines, args *cloneArgs) (*child, error) {
+	stack, err := unix.Mmap(-1, 0, stackSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return nil, fmt.Errorf("map stack: %w", err)
+	}
+	c := &child{machine: a.machine(int(lines.reportIn.Fd())), stack: stack}
+	args.flags |= unix.CLONE_VM
+	args.stack, args.stackSize = uint64(uintptr(unsafe.Pointer(&stack[0]))), stackSize
+	if err := c.clone(a, lines, args, forkShared); err != nil {
+		c.release(a)
+		return nil, err
+	}
+	return c, nil
+}
+
+// clone makes the process.
+func (c *child) clone(a *assembler, lines *lines, args *cloneArgs, fork func(*cloneArgs, *machine) (uintptr, syscall.Errno)) error {
+	pidfd := new(int32)
+	args.flags |= unix.CLONE_PIDFD
+	args.pidFD = uint64(uintptr(unsafe.Pointer(pidfd)))
+	pid, errno := fork(args, c.machine)
+	runtime.KeepAlive(pidfd)
+	a.keepAlive()
+	if errno != 0 {
+		return errno
+	}
+	lines.closeChildEnds()
+	// Waiting for it then holds no thread.
+	_ = unix.SetNonblock(int(*pidfd), true)
+	c.pid, c.pidfd = int(pid), os.NewFile(uintptr(*pidfd), "pidfd")
+	return nil
+}
+
+// release gives back what a child worked with.
+func (c *child) release(a *assembler) {
+	a.keepAlive()
+	runtime.KeepAlive(c.machine)
+	if c.stack != nil {
+		_ = unix.Munmap(c.stack)
+	}
+	c.machine, c.stack = nil, nil
+}
+
+// destroy ends the child, whatever it does, and leaves nothing of it.
+func (c *child) destroy() {
+	_ = c.signal(unix.SIGKILL)
+	_, _ = c.wait()
+	_ = c.pidfd.Close()
+}
+
+func (c *child) signal(s syscall.Signal) error {
+	return unix.PidfdSendSignal(int(c.pidfd.Fd()), s, nil, 0)
+}
+
+// wait waits for the end of the process and reaps it.
+func (c *child) wait() (Exit, error) {
+	connection, err := c.pidfd.SyscallConn()
+	if err != nil {
+		return Exit{}, err
+	}
+	var info exitInfo
+	var failed error
+	err = connection.Read(func(fd uintptr) bool {
+		info, failed = reap(int(fd))
+		return failed != nil || info.pid != 0
+	})
+	if err = errors.Join(err, failed); err != nil {
+		return Exit{}, err
+	}
+	return info.exit(), nil
+}
+
+// exitInfo is the part of siginfo_t that waitid(2) fills in.
+type exitInfo struct {
+	signo, errno, code int32
+	_                  int32
+	pid                int32
+	uid                uint32
+	status             int32
+	_                  [100]byte
+}
+
+// reap asks whether a process has ended, and reaps it if it has; pid is 0 if not.
+func reap(pidfd int) (exitInfo, error) {
+	for {
+		var info exitInfo
+		_, _, errno := unix.Syscall6(unix.SYS_WAITID, unix.P_PIDFD, uintptr(pidfd),
+			uintptr(unsafe.Pointer(&info)), unix.WEXITED|unix.WNOHANG, 0, 0)
+		switch errno {
+		case 0:
+			return info, nil
+		case unix.EINTR:
+		case unix.EAGAIN:
+			return exitInfo{}, nil
+		default:
+			return info, errno
+		}
+	}
+}
+
+// Codes of a siginfo_t of SIGCHLD.
+const codeExited = 1
+
+func (i exitInfo) exit() Exit {
+	if i.code == codeExited {
+		return Exit{Code: int(i.status)}
+	}
+	return Exit{Signal: syscall.Signal(i.status)}
+}
