@@ -1,0 +1,487 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/davitd/davit/driver/monitor/console"
+	"github.com/davitd/davit/driver/monitor/consolelog"
+	"github.com/davitd/davit/driver/monitor/journal"
+	"github.com/davitd/davit/driver/monitor/logline"
+	"github.com/davitd/davit/driver/monitor/policy"
+	"github.com/davitd/davit/driver/monitor/session"
+	"github.com/davitd/davit/driver/monitor/wire"
+	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
+)
+
+// maxConsoles is the most consoles of a container; with init's pidfd they must fit into one frame.
+const maxConsoles = wire.MaxDescriptors - 1
+
+// Depositor keeps a second copy of what must outlive the monitor.
+type Depositor interface {
+	// Deposit keeps descriptors of a run of init, in place of those kept before. The files stay the caller's.
+	Deposit(pid int, pidfd *os.File, consoles []*os.File)
+	// Conclude keeps how that run ended. Nobody else was told, and the kernel forgets a part of it.
+	Conclude(exit *monitorv1.Exit)
+}
+
+// Container is the container of a monitor over all its restarts. It is made once ([Container.Start]), lives by itself from
+// then on, and ends for good. It may be used from any goroutine.
+type Container struct {
+	launcher  Launcher
+	depositor Depositor
+	log       *logline.Log
+	journal   journal.Journal
+	sessions  *session.Table
+	furniture furniture
+
+	mu       sync.Mutex
+	phase    monitorv1.Phase
+	plan     *monitorv1.Plan
+	policy   *monitorv1.Policy
+	cgroups  Cgroups
+	output   *consolelog.Log
+	consoles []*console.Console
+	memory   *uint64 // the limit that the next launch minds, nil for the plan's
+	intent   monitorv1.Intent
+	guest    Guest // while init runs
+	exit     *monitorv1.Exit
+	restarts uint32
+	kill     bool          // init is killed as soon as it is there
+	disarmed chan struct{} // closed when no restart follows any more
+	ended    chan struct{} // closed when nothing follows any more
+}
+
+// NewContainer makes a container that is not there yet.
+func NewContainer(launcher Launcher, depositor Depositor, log *logline.Log) *Container {
+	return &Container{
+		launcher: launcher, depositor: depositor, log: log, sessions: session.NewTable(), furniture: make(furniture),
+		phase: monitorv1.Phase_PHASE_NEW, disarmed: make(chan struct{}), ended: make(chan struct{}),
+	}
+}
+
+// Start makes the container and returns when its init runs, with init's pidfd, which is the caller's. The cgroups and the log
+// of its consoles, which may be nil, are the container's from then on. It can be asked for once: a start that failed is the end.
+func (c *Container) Start(
+	plan *monitorv1.Plan, cgroups Cgroups, output *consolelog.Log,
+) (*monitorv1.Started, *os.File, error) {
+	begun := time.Now()
+	if err := c.begin(plan, cgroups, output); err != nil {
+		cgroups.close()
+		output.Close()
+		return nil, nil, err
+	}
+	guest, err := c.launch()
+	if err != nil {
+		c.note("start failed: " + err.Error())
+		c.finish()
+		return nil, nil, err
+	}
+	pidfd, err := wire.Duplicate(guest.Pidfd())
+	if err != nil {
+		c.abandon(guest)
+		c.finish()
+		return nil, nil, fmt.Errorf("start container: %w", err)
+	}
+	took := time.Since(begun)
+	started := &monitorv1.Started{Pid: uint32(guest.PID()), DurationNs: uint64(took.Nanoseconds())}
+	c.tell(&monitorv1.MonitorEvent{Kind: &monitorv1.MonitorEvent_Started{Started: started}})
+	c.log.Write(logline.Info, "container started", logline.Int("init", guest.PID()), logline.Duration("took", took))
+	go c.live(guest)
+	return started, pidfd, nil
+}
+
+// begin takes a plan, once.
+func (c *Container) begin(plan *monitorv1.Plan, cgroups Cgroups, output *consolelog.Log) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.phase != monitorv1.Phase_PHASE_NEW {
+		return refuse("start container", monitorv1.ErrorKind_ERROR_KIND_STATE, "it was started before")
+	}
+	if n := len(plan.GetConsoles()); n > maxConsoles {
+		return refuse("start container", monitorv1.ErrorKind_ERROR_KIND_INVALID,
+			fmt.Sprintf("%d consoles are over the limit of %d", n, maxConsoles))
+	}
+	consoles := make([]*console.Console, 0, len(plan.GetConsoles()))
+	for _, described := range plan.GetConsoles() {
+		made, err := console.New(described.GetAlias(), described.GetScrollbackBytes(), output.Source(described.GetAlias()))
+		if err != nil {
+			return refuse("start container", monitorv1.ErrorKind_ERROR_KIND_INVALID, err.Error())
+		}
+		consoles = append(consoles, made)
+	}
+	c.plan, c.policy, c.cgroups, c.consoles, c.output = plan, plan.GetPolicy(), cgroups, consoles, output
+	if plan.GetFurnish() {
+		c.cgroups.Furnish = func(ctx context.Context, netns *os.File) error { return c.furniture.wait(ctx, netns, c.disarmed) }
+	}
+	c.phase = monitorv1.Phase_PHASE_STARTING
+	return nil
+}
+
+// note writes a line about init between those of the consoles.
+func (c *Container) note(text string) { c.output.Note(consolelog.Init, text) }
+
+// launch makes a guest and connects it.
+func (c *Container) launch() (Guest, error) {
+	c.mindLimits()
+	guest, err := c.launcher.Launch(c.plan, c.cgroups)
+	if err != nil {
+		return nil, err
+	}
+	c.note("started pid " + strconv.Itoa(guest.PID()))
+	masters := guest.Consoles()
+	if len(masters) != len(c.consoles) {
+		c.abandon(guest)
+		return nil, fmt.Errorf("start container: it has %d consoles, not %d", len(masters), len(c.consoles))
+	}
+	for i, master := range masters {
+		if err := c.consoles[i].Attach(master); err != nil {
+			c.abandon(guest)
+			return nil, err
+		}
+	}
+	c.depositor.Deposit(guest.PID(), guest.Pidfd(), masters)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.guest, c.phase = guest, monitorv1.Phase_PHASE_RUNNING
+	if c.kill {
+		_ = guest.Signal(syscall.SIGKILL)
+	}
+	return guest, nil
+}
+
+// mindLimits makes the plan that of the limits that hold now. Nobody reads it between two launches.
+func (c *Container) mindLimits() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.memory != nil {
+		c.plan.MemoryLimitBytes = *c.memory
+	}
+}
+
+// abandon ends a guest that cannot be used.
+func (c *Container) abandon(guest Guest) {
+	_ = guest.Signal(syscall.SIGKILL)
+	_, _ = guest.Wait()
+	for _, each := range c.consoles {
+		each.Detach()
+	}
+	_ = guest.Close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.guest = nil
+}
+
+// live sees the container through its runs to its end.
+func (c *Container) live(guest Guest) {
+	defer c.finish()
+	var backoff policy.Backoff
+	for begun := time.Now(); ; begun = time.Now() {
+		exit := c.wait(guest)
+		cause := policy.Cause(exit)
+		action := c.action(cause)
+		var delay time.Duration
+		if action == monitorv1.Action_ACTION_RESTART {
+			delay = backoff.Delay(time.Since(begun))
+		}
+		c.exited(exit, cause, action, delay)
+		if action != monitorv1.Action_ACTION_RESTART {
+			return
+		}
+		var err error
+		if guest, err = c.restart(delay); err != nil {
+			c.tell(&monitorv1.MonitorEvent{Kind: &monitorv1.MonitorEvent_RestartFailed{
+				RestartFailed: &monitorv1.RestartFailed{Error: wire.ToProto(err)},
+			}})
+			c.log.Write(logline.Error, "restart failed", logline.Err(err))
+			c.note("restart failed: " + err.Error())
+			return
+		}
+		c.restarted(guest, cause, delay)
+	}
+}
+
+// action is what follows. Whoever asked init to end is not answered by its reboot, which was under way or came instead.
+func (c *Container) action(cause monitorv1.Cause) monitorv1.Action {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	asked := c.intent
+	c.intent = monitorv1.Intent_INTENT_UNSPECIFIED
+	if c.isDisarmed() {
+		return monitorv1.Action_ACTION_DESTROY
+	}
+	if cause == monitorv1.Cause_CAUSE_REBOOT && asked == monitorv1.Intent_INTENT_POWEROFF {
+		cause = monitorv1.Cause_CAUSE_POWEROFF
+	}
+	return policy.Action(c.policy, cause)
+}
+
+// wait waits until init ended, and takes what it left.
+func (c *Container) wait(guest Guest) *monitorv1.Exit {
+	exit, err := guest.Wait()
+	if err != nil {
+		c.log.Write(logline.Error, "waiting for init failed", logline.Err(err))
+		exit = &monitorv1.Exit{How: &monitorv1.Exit_Unknown{Unknown: true}}
+	}
+	exit.TimeUnixNs = time.Now().UnixNano()
+	c.depositor.Conclude(exit)
+	for _, each := range c.consoles {
+		each.Detach()
+	}
+	c.mu.Lock()
+	c.guest = nil
+	c.mu.Unlock()
+	if err := guest.Close(); err != nil {
+		c.log.Write(logline.Warn, "closing container failed", logline.Err(err))
+	}
+	return exit
+}
+
+// exited tells how init ended and what follows.
+func (c *Container) exited(exit *monitorv1.Exit, cause monitorv1.Cause, action monitorv1.Action, delay time.Duration) {
+	c.mu.Lock()
+	c.exit = exit
+	if action == monitorv1.Action_ACTION_RESTART {
+		c.phase = monitorv1.Phase_PHASE_WAITING
+	}
+	c.mu.Unlock()
+	c.tell(&monitorv1.MonitorEvent{Kind: &monitorv1.MonitorEvent_Exited{Exited: &monitorv1.InitExited{
+		Exit: exit, Cause: cause, Action: action, BackoffNs: uint64(delay.Nanoseconds()),
+	}}})
+	attrs := []logline.Attr{
+		logline.String("exit", policy.ExitWords(exit)), logline.String("cause", policy.CauseWord(cause)),
+	}
+	if action == monitorv1.Action_ACTION_RESTART {
+		attrs = append(attrs, logline.Duration("restart_in", delay))
+	}
+	c.log.Write(logline.Info, "init ended", attrs...)
+	c.note(policy.Story(exit, cause))
+	if action == monitorv1.Action_ACTION_RESTART {
+		c.note("restarts in " + delay.String())
+	}
+}
+
+// restart makes the container again, once that is not held back any more.
+func (c *Container) restart(delay time.Duration) (Guest, error) {
+	if err := c.holdBack(delay); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	c.phase = monitorv1.Phase_PHASE_STARTING
+	c.mu.Unlock()
+	return c.launch()
+}
+
+// holdBack waits for the back-off, and for room in the journal. It fails when the restart is called off.
+func (c *Container) holdBack(delay time.Duration) error {
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.disarmed:
+	}
+	for full := c.journal.Room(); full != nil; full = c.journal.Room() {
+		select {
+		case <-full:
+			continue
+		case <-c.disarmed:
+		}
+		break
+	}
+	if c.isDisarmed() {
+		return refuse("restart container", monitorv1.ErrorKind_ERROR_KIND_STATE, "it was called off")
+	}
+	return nil
+}
+
+// restarted tells that init runs again.
+func (c *Container) restarted(guest Guest, cause monitorv1.Cause, delay time.Duration) {
+	c.mu.Lock()
+	c.restarts++
+	count := c.restarts
+	c.mu.Unlock()
+	c.tell(&monitorv1.MonitorEvent{Kind: &monitorv1.MonitorEvent_Restarted{Restarted: &monitorv1.Restarted{
+		Pid: uint32(guest.PID()), Count: count, BackoffNs: uint64(delay.Nanoseconds()), Cause: cause,
+	}}})
+	c.log.Write(logline.Info, "container restarted", logline.Int("init", guest.PID()), logline.Int("count", count))
+}
+
+// finish is the end. What was said is in the log when it is known.
+func (c *Container) finish() {
+	c.output.Close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.phase = monitorv1.Phase_PHASE_ENDED
+	for _, each := range c.consoles {
+		each.End()
+	}
+	c.cgroups.close()
+	c.cgroups = Cgroups{}
+	close(c.ended)
+}
+
+// tell keeps an event. It fails only for want of memory, which the runtime does not survive anyway.
+func (c *Container) tell(event *monitorv1.MonitorEvent) {
+	if err := c.journal.Append(event); err != nil {
+		c.log.Write(logline.Error, "event lost", logline.Err(err))
+	}
+}
+
+// State tells what the container does. The pidfd, which is the caller's, is nil while there is no init.
+func (c *Container) State() (*monitorv1.State, *os.File, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	newest, acknowledged := c.journal.Sequences()
+	state := &monitorv1.State{
+		Phase: c.phase, Exit: c.exit, Restarts: c.restarts, Sequence: newest, Acknowledged: acknowledged, Intent: c.intent,
+	}
+	if c.guest == nil {
+		return state, nil, nil
+	}
+	pidfd, err := wire.Duplicate(c.guest.Pidfd())
+	state.Pid = uint32(c.guest.PID())
+	return state, pidfd, err
+}
+
+// running calls a function with the guest, whose init was there when it was called.
+func (c *Container) running(operation string, use func(Guest) error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.guest == nil {
+		return refuse(operation, monitorv1.ErrorKind_ERROR_KIND_STATE, "the container does not run")
+	}
+	return use(c.guest)
+}
+
+// Signal sends a signal to init.
+func (c *Container) Signal(signal syscall.Signal) error {
+	if signal < 1 || signal > 64 {
+		return refuse("send signal", monitorv1.ErrorKind_ERROR_KIND_INVALID, fmt.Sprintf("there is no signal %d", signal))
+	}
+	return c.running("send signal", func(guest Guest) error {
+		err := guest.Signal(signal)
+		if errors.Is(err, syscall.ESRCH) || errors.Is(err, os.ErrProcessDone) {
+			return refuse("send signal", monitorv1.ErrorKind_ERROR_KIND_STATE, "the container does not run")
+		}
+		return err
+	})
+}
+
+// Intend notes what init is about to be asked.
+func (c *Container) Intend(intent monitorv1.Intent, pid int) error {
+	const operation = "note request to init"
+	return c.running(operation, func(guest Guest) error {
+		if guest.PID() != pid {
+			return refuse(operation, monitorv1.ErrorKind_ERROR_KIND_STATE, fmt.Sprintf("process %d is init no more", pid))
+		}
+		c.intent = intent
+		return nil
+	})
+}
+
+// SetPolicy says what follows the ends of init from now on, and within which limits, if those are given.
+func (c *Container) SetPolicy(p *monitorv1.Policy, limits *monitorv1.Limits) error {
+	const operation = "set policy"
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case p == nil:
+		return refuse(operation, monitorv1.ErrorKind_ERROR_KIND_INVALID, "there is none")
+	case c.phase == monitorv1.Phase_PHASE_NEW || c.phase == monitorv1.Phase_PHASE_ENDED:
+		return refuse(operation, monitorv1.ErrorKind_ERROR_KIND_STATE, "the container does not run")
+	}
+	c.policy = p
+	if limits != nil {
+		memory := limits.GetMemoryBytes()
+		c.memory = &memory
+	}
+	return nil
+}
+
+// Disarm takes the restarts out of the policy; one that is held back is called off.
+func (c *Container) Disarm() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.isDisarmed() {
+		close(c.disarmed)
+	}
+}
+
+func (c *Container) isDisarmed() bool {
+	select {
+	case <-c.disarmed:
+		return true
+	default:
+		return false
+	}
+}
+
+// Kill kills init, also one that is about to run, and takes the restarts out of the policy.
+func (c *Container) Kill() {
+	c.Disarm()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.kill = true
+	if c.guest != nil {
+		_ = c.guest.Signal(syscall.SIGKILL)
+	}
+}
+
+// Ended is closed when the container has ended for good. One that was never started has not.
+func (c *Container) Ended() <-chan struct{} { return c.ended }
+
+// Journal is where its events are.
+func (c *Container) Journal() *journal.Journal { return &c.journal }
+
+// Idle tells that nothing of the container runs or will run.
+func (c *Container) Idle() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.phase == monitorv1.Phase_PHASE_NEW || c.phase == monitorv1.Phase_PHASE_ENDED
+}
+
+// Console finds a console; the first if the alias is empty.
+func (c *Container) Console(alias string) (*console.Console, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, each := range c.consoles {
+		if alias == "" || each.Alias() == alias {
+			return each, nil
+		}
+	}
+	return nil, &wire.Error{
+		Operation: "open console", Object: alias, Message: "there is no such console",
+		Kind: monitorv1.ErrorKind_ERROR_KIND_NOT_FOUND,
+	}
+}
+
+// Exec runs a command in the container, or attaches to one.
+func (c *Container) Exec(exec *monitorv1.Exec) (*session.Attachment, error) {
+	if exec.GetProcess() == nil {
+		return c.sessions.Attach(exec.GetId())
+	}
+	c.mu.Lock()
+	guest := c.guest
+	c.mu.Unlock()
+	if guest == nil {
+		return nil, refuse("run command", monitorv1.ErrorKind_ERROR_KIND_STATE, "the container does not run")
+	}
+	return c.sessions.Run(guest, exec)
+}
+
+func (g Cgroups) close() {
+	wire.CloseAll([]*os.File{g.Cgroup2})
+	wire.CloseAll(g.Tasks)
+	wire.CloseAll(g.Namespaces)
+}
+
+// refuse is an error that is the monitor's own.
+func refuse(operation string, kind monitorv1.ErrorKind, message string) error {
+	return &wire.Error{Operation: operation, Message: message, Kind: kind}
+}

@@ -1,0 +1,268 @@
+package keeper
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/davitd/davit/driver/monitor/logline"
+	"github.com/davitd/davit/driver/monitor/policy"
+	"github.com/davitd/davit/driver/monitor/program"
+	"github.com/davitd/davit/driver/monitor/wire"
+	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
+)
+
+// monitor is a child that runs.
+type monitor struct {
+	uuid, generation string
+	pid              int
+}
+
+// deposit is what is kept for a domain.
+type deposit struct {
+	generation string
+	pid        int
+	pidfd      *os.File
+	consoles   []*os.File
+	exit       *monitorv1.Exit
+	changed    chan struct{} // closed when exit is there, or the deposit is dropped
+}
+
+// family are the keeper's children and what it keeps for them, by the UUIDs of their domains. It may be used from any
+// goroutine.
+type family struct {
+	log *logline.Log
+
+	mu       sync.Mutex
+	monitors map[string]*monitor
+	deposits map[string]*deposit
+	nursery  nursery
+}
+
+func newFamily(folder *os.File, log *logline.Log) *family {
+	return &family{
+		log: log, monitors: map[string]*monitor{}, deposits: map[string]*deposit{}, nursery: nursery{folder: folder},
+	}
+}
+
+// spawn says which monitor is wanted.
+type spawn struct {
+	uuid, generation     string
+	program, folder, log *os.File
+}
+
+// bear starts a monitor, or takes a spare and says so. It is in the table before anybody can reap it.
+func (f *family) bear(s spawn) (process *program.Process, spare bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if m := f.monitors[s.uuid]; m != nil {
+		return nil, false, refuse("start monitor", s.uuid, monitorv1.ErrorKind_ERROR_KIND_BUSY,
+			fmt.Sprintf("process %d is its monitor", m.pid))
+	}
+	process = f.assign(s)
+	spare = process != nil
+	if !spare {
+		process, err = program.Start(program.Options{
+			Program: s.program, Argv: []string{"davit-monitor", s.uuid, s.generation},
+			Files: []*os.File{s.folder, f.nursery.folder}, Log: s.log,
+		})
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	f.monitors[s.uuid] = &monitor{uuid: s.uuid, generation: s.generation, pid: process.PID}
+	return process, spare, nil
+}
+
+// disown ends a monitor that did not get ready, so that another can take its place.
+func (f *family) disown(uuid string, process *program.Process) error {
+	if err := process.Kill(); err != nil {
+		return err
+	}
+	for !dead(process.Pidfd) {
+		<-time.After(time.Millisecond)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if m := f.monitors[uuid]; m != nil && m.pid == process.PID {
+		delete(f.monitors, uuid)
+	}
+	return process.Pidfd.Close()
+}
+
+// reap reaps all children that are dead, and remembers how the inits among them ended.
+func (f *family) reap() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for {
+		// Who is dead is asked before it is reaped: an init must be reaped by its pidfd, for its number alone could be
+		// another's by now.
+		info, err := waitid(unix.P_ALL, 0, unix.WNOWAIT)
+		if err != nil || info.pid == 0 {
+			return
+		}
+		if f.reapInit(int(info.pid)) {
+			continue
+		}
+		if _, err := waitid(unix.P_PID, int(info.pid), 0); err == nil {
+			f.buried(info)
+		}
+	}
+}
+
+// reapInit reaps a dead child if it is an init that something is kept for.
+func (f *family) reapInit(pid int) bool {
+	for uuid, d := range f.deposits {
+		if d.pid != pid || d.exit != nil {
+			continue
+		}
+		if info, err := waitPidfd(d.pidfd, 0); err == nil && info.pid != 0 {
+			f.conclude(uuid, d, info.exit())
+			return true
+		}
+	}
+	return false
+}
+
+// conclude keeps an exit.
+func (f *family) conclude(uuid string, d *deposit, exit *monitorv1.Exit) {
+	d.exit = exit
+	close(d.changed)
+	f.log.Write(logline.Info, "exit kept", logline.String("uuid", uuid), logline.Int("pid", d.pid),
+		logline.String("exit", policy.ExitWords(exit)))
+}
+
+// buried notes the death of a child that was no init.
+func (f *family) buried(info childInfo) {
+	if f.lost(int(info.pid)) {
+		return
+	}
+	for uuid, m := range f.monitors {
+		if m.pid != int(info.pid) {
+			continue
+		}
+		delete(f.monitors, uuid)
+		f.log.Write(logline.Info, "monitor ended", logline.String("uuid", uuid), logline.Int("pid", m.pid),
+			logline.String("exit", policy.ExitWords(info.exit())))
+		// Its init is ours now. If the monitor had seen it end, only the kernel can tell how.
+		if d := f.deposits[uuid]; d != nil && d.exit == nil && dead(d.pidfd) && !isChild(d.pidfd) {
+			exit, _ := remembered(d.pidfd)
+			f.conclude(uuid, d, exit)
+		}
+		return
+	}
+}
+
+// keep keeps a deposit in place of the one before it, with how its init ended, if its monitor knows.
+func (f *family) keep(uuid string, d *deposit, exit *monitorv1.Exit) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.forget(uuid)
+	d.changed = make(chan struct{})
+	f.deposits[uuid] = d
+	if exit != nil {
+		f.conclude(uuid, d, exit)
+	}
+}
+
+// drop forgets a domain.
+func (f *family) drop(uuid string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.forget(uuid)
+}
+
+func (f *family) forget(uuid string) {
+	d := f.deposits[uuid]
+	if d == nil {
+		return
+	}
+	delete(f.deposits, uuid)
+	wire.CloseAll(append(d.consoles, d.pidfd))
+	if d.exit == nil {
+		close(d.changed)
+	}
+}
+
+// copies gives what is kept for a domain, as descriptors of the caller's.
+func (f *family) copies(uuid string) (pidfd *os.File, consoles []*os.File, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	d := f.deposits[uuid]
+	if d == nil {
+		return nil, nil, refuse("withdraw descriptors", uuid, monitorv1.ErrorKind_ERROR_KIND_NOT_FOUND,
+			"nothing is kept for it")
+	}
+	if pidfd, err = wire.Duplicate(d.pidfd); err != nil {
+		return nil, nil, err
+	}
+	for _, console := range d.consoles {
+		own, err := wire.Duplicate(console)
+		if err != nil {
+			wire.CloseAll(append(consoles, pidfd))
+			return nil, nil, err
+		}
+		consoles = append(consoles, own)
+	}
+	return pidfd, consoles, nil
+}
+
+// orphan looks at an init that something is kept for: how it ended, or else a channel that is closed when that is known.
+// An init that is no child of ours, because another keeper's monitor made it, has a death that nobody tells us; then its
+// pidfd, which is the caller's, is given too.
+func (f *family) orphan(uuid string, pid int) (exit *monitorv1.Exit, changed <-chan struct{}, pidfd *os.File, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	d := f.deposits[uuid]
+	if d == nil || d.pid != pid {
+		return nil, nil, nil, refuse("wait for init", uuid, monitorv1.ErrorKind_ERROR_KIND_NOT_FOUND,
+			fmt.Sprintf("nothing is kept for process %d", pid))
+	}
+	if d.exit == nil && f.monitors[uuid] == nil && !isChild(d.pidfd) {
+		pidfd, err = wire.Duplicate(d.pidfd)
+	}
+	return d.exit, d.changed, pidfd, err
+}
+
+// judge keeps how an init ended that was no child of the keeper's.
+func (f *family) judge(uuid string, pid int, exit *monitorv1.Exit) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if d := f.deposits[uuid]; d != nil && d.pid == pid && d.exit == nil {
+		f.conclude(uuid, d, exit)
+	}
+}
+
+// list lists the monitors.
+func (f *family) list() []*monitorv1.MonitorEntry {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	entries := make([]*monitorv1.MonitorEntry, 0, len(f.monitors))
+	for _, m := range f.monitors {
+		entries = append(entries, &monitorv1.MonitorEntry{Uuid: m.uuid, Generation: m.generation, Pid: uint32(m.pid)})
+	}
+	return entries
+}
+
+// needed tells why the keeper cannot go, or nothing.
+func (f *family) needed() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n := len(f.monitors); n > 0 {
+		return fmt.Sprintf("there are %d monitors", n)
+	}
+	for uuid, d := range f.deposits {
+		if d.exit == nil && !dead(d.pidfd) {
+			return fmt.Sprintf("the init of domain %q runs without a monitor", uuid)
+		}
+	}
+	return ""
+}
+
+// refuse is an error that is the keeper's own.
+func refuse(operation, object string, kind monitorv1.ErrorKind, message string) error {
+	return &wire.Error{Operation: operation, Object: object, Message: message, Kind: kind}
+}

@@ -1,0 +1,90 @@
+package monitor
+
+import (
+	"os"
+	"syscall"
+
+	"github.com/davitd/davit/driver/launch"
+	"github.com/davitd/davit/driver/monitor/session"
+	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
+)
+
+// Native makes real containers, by package launch.
+type Native struct{}
+
+// Launch makes a container.
+func (Native) Launch(plan *monitorv1.Plan, cgroups Cgroups) (Guest, error) {
+	descriptors := launch.Descriptors{
+		Cgroup2: cgroups.Cgroup2, Tasks: cgroups.Tasks, Namespaces: cgroups.Namespaces, Furnish: cgroups.Furnish,
+	}
+	guest, err := launch.Launch(plan, descriptors)
+	if err != nil {
+		return nil, err
+	}
+	return &nativeGuest{guest: guest, target: launch.Target{
+		PID: guest.PID, Pidfd: guest.Pidfd, Namespaces: plan.GetNamespaces(), Shared: plan.GetShared(),
+		UIDMap: plan.GetUidMap(), Descriptors: descriptors,
+	}}, nil
+}
+
+// nativeGuest is a container that launch made.
+type nativeGuest struct {
+	guest  *launch.Guest
+	target launch.Target
+}
+
+func (g *nativeGuest) PID() int                        { return g.guest.PID }
+func (g *nativeGuest) Pidfd() *os.File                 { return g.guest.Pidfd }
+func (g *nativeGuest) Consoles() []*os.File            { return g.guest.Consoles }
+func (g *nativeGuest) Signal(sig syscall.Signal) error { return g.guest.Signal(sig) }
+func (g *nativeGuest) Close() error                    { return g.guest.Close() }
+
+func (g *nativeGuest) Wait() (*monitorv1.Exit, error) {
+	exit, err := g.guest.Wait()
+	if err != nil {
+		return nil, err
+	}
+	return exit.ToProto(), nil
+}
+
+// Run runs a command in the container.
+func (g *nativeGuest) Run(process *monitorv1.Process, stdio session.Stdio) (session.Command, error) {
+	own := launch.Stdio{Stdin: stdio.Stdin, Stdout: stdio.Stdout, Stderr: stdio.Stderr}
+	var master *os.File
+	if stdio.TTY {
+		terminal, err := g.guest.OpenTerminal(stdio.Rows, stdio.Columns)
+		if err != nil {
+			return nil, err
+		}
+		// The command has the slave from then on; ours would keep the terminal from its end.
+		defer func() { _ = terminal.Slave.Close() }()
+		own.TTY, master = terminal.Slave, terminal.Master
+	}
+	command, err := launch.Join(g.target, process, own)
+	if err != nil {
+		if master != nil {
+			_ = master.Close()
+		}
+		return nil, err
+	}
+	return &nativeCommand{process: command, terminal: master}, nil
+}
+
+// nativeCommand is a command that launch runs.
+type nativeCommand struct {
+	process  *launch.Process
+	terminal *os.File
+}
+
+func (c *nativeCommand) PID() int                        { return c.process.PID }
+func (c *nativeCommand) Terminal() *os.File              { return c.terminal }
+func (c *nativeCommand) Signal(sig syscall.Signal) error { return c.process.Signal(sig) }
+func (c *nativeCommand) Close() error                    { return c.process.Close() }
+
+func (c *nativeCommand) Wait() (*monitorv1.Exit, error) {
+	exit, err := c.process.Wait()
+	if err != nil {
+		return nil, err
+	}
+	return exit.ToProto(), nil
+}

@@ -1,0 +1,165 @@
+package monitor
+
+import (
+	"math"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/davitd/davit/driver/monitor/consolelog"
+	"github.com/davitd/davit/driver/monitor/logline"
+	"github.com/davitd/davit/driver/monitor/wire"
+	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
+)
+
+const (
+	// maxTasks is the most hierarchies of version 1.
+	maxTasks = 32
+	// maxShared is the most namespaces that a container shares: one of each kind.
+	maxShared = 3
+)
+
+// talk answers a caller's requests.
+func (m *monitor) talk(conn *wire.Conn) error {
+	for {
+		stream, err := m.answer(conn)
+		if err != nil {
+			return err
+		}
+		if stream != nil {
+			stream()
+			return nil
+		}
+	}
+}
+
+// answer answers a request. Some turn the connection into a stream, which is then served in place of requests.
+func (m *monitor) answer(conn *wire.Conn) (stream func(), err error) {
+	request := new(monitorv1.MonitorRequest)
+	files, err := conn.Receive(request)
+	if err != nil {
+		return nil, err
+	}
+	descriptors := wire.Name(request, files)
+	defer descriptors.Close()
+	if err := descriptors.Only(allowed(request)); err != nil {
+		return nil, respond(conn, nil, refuse("use descriptors", monitorv1.ErrorKind_ERROR_KIND_INVALID, err.Error()))
+	}
+	switch r := request.GetRequest().(type) {
+	case *monitorv1.MonitorRequest_Watch:
+		return func() { m.serveWatch(conn, r.Watch) }, respond(conn, &monitorv1.MonitorResponse{}, nil)
+	case *monitorv1.MonitorRequest_OpenConsole:
+		return func() { m.serveConsole(conn, r.OpenConsole) }, nil
+	case *monitorv1.MonitorRequest_Exec:
+		return func() { m.serveExec(conn, r.Exec) }, nil
+	case *monitorv1.MonitorRequest_Furnish:
+		return func() { m.serveFurnish(conn) }, respond(conn, &monitorv1.MonitorResponse{}, nil)
+	case *monitorv1.MonitorRequest_Start:
+		response, pidfd, err := m.start(r.Start, descriptors)
+		return nil, respond(conn, response, err, pidfd)
+	case *monitorv1.MonitorRequest_GetState:
+		state, pidfd, err := m.container.State()
+		response := &monitorv1.MonitorResponse{Response: &monitorv1.MonitorResponse_State{State: state}}
+		return nil, respond(conn, response, err, pidfd)
+	case *monitorv1.MonitorRequest_Quit:
+		return nil, m.serveQuit(conn, r.Quit)
+	}
+	return nil, respond(conn, &monitorv1.MonitorResponse{}, m.do(request))
+}
+
+// allowed are the descriptors that may come with a request.
+func allowed(request *monitorv1.MonitorRequest) map[monitorv1.DescriptorKind]int {
+	if request.GetStart() == nil {
+		return nil
+	}
+	return map[monitorv1.DescriptorKind]int{
+		monitorv1.DescriptorKind_DESCRIPTOR_KIND_CGROUP2:       1,
+		monitorv1.DescriptorKind_DESCRIPTOR_KIND_CGROUP1_TASKS: maxTasks,
+		monitorv1.DescriptorKind_DESCRIPTOR_KIND_LOGS:          1,
+		monitorv1.DescriptorKind_DESCRIPTOR_KIND_NAMESPACE:     maxShared,
+	}
+}
+
+// do does what has no answer but that it was done.
+func (m *monitor) do(request *monitorv1.MonitorRequest) error {
+	switch r := request.GetRequest().(type) {
+	case *monitorv1.MonitorRequest_Signal:
+		return m.container.Signal(syscall.Signal(r.Signal.GetSignal()))
+	case *monitorv1.MonitorRequest_Initctl:
+		return m.container.Initctl(r.Initctl.GetRunlevel())
+	case *monitorv1.MonitorRequest_Disarm:
+		m.container.Disarm()
+		return nil
+	case *monitorv1.MonitorRequest_SetPolicy:
+		return m.container.SetPolicy(r.SetPolicy.GetPolicy(), r.SetPolicy.GetLimits())
+	case *monitorv1.MonitorRequest_Intend:
+		return m.container.Intend(r.Intend.GetIntent(), int(r.Intend.GetPid()))
+	}
+	return refuse("answer request", monitorv1.ErrorKind_ERROR_KIND_INVALID, "it is of no known kind")
+}
+
+// start makes the container.
+func (m *monitor) start(
+	start *monitorv1.Start, descriptors *wire.Descriptors,
+) (*monitorv1.MonitorResponse, *os.File, error) {
+	cgroups := Cgroups{
+		Tasks:      descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_CGROUP1_TASKS),
+		Namespaces: descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_NAMESPACE),
+	}
+	for _, folder := range descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_CGROUP2) {
+		cgroups.Cgroup2 = folder
+	}
+	started, pidfd, err := m.container.Start(start.GetPlan(), cgroups, m.openLog(start.GetLog(), descriptors))
+	if err != nil {
+		return nil, nil, err
+	}
+	return &monitorv1.MonitorResponse{Response: &monitorv1.MonitorResponse_Started{Started: started}}, pidfd, nil
+}
+
+// openLog opens the log of the consoles; nil if there is to be none.
+func (m *monitor) openLog(p *monitorv1.LogPolicy, descriptors *wire.Descriptors) *consolelog.Log {
+	folders := descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_LOGS)
+	if len(folders) == 0 {
+		return nil
+	}
+	return consolelog.Open(consolelog.Options{
+		Folder: folders[0], MaxBytes: int64(min(p.GetMaxBytes(), math.MaxInt64)), MaxFiles: int(min(p.GetMaxFiles(), math.MaxInt32)),
+		Fault: func(err error) { m.log.Write(logline.Warn, "console log cannot be written", logline.Err(err)) },
+	})
+}
+
+// serveQuit ends the monitor, once its container has ended.
+func (m *monitor) serveQuit(conn *wire.Conn, quit *monitorv1.Quit) error {
+	if !m.container.Idle() {
+		if !quit.GetKill() {
+			return respond(conn, nil, refuse("quit", monitorv1.ErrorKind_ERROR_KIND_STATE, "the container runs"))
+		}
+		m.container.Kill()
+		<-m.container.Ended()
+	}
+	err := respond(conn, &monitorv1.MonitorResponse{}, nil)
+	m.leave()
+	return err
+}
+
+// respond sends a response, or the error in its place, and a pidfd if there is one.
+func respond(conn *wire.Conn, response *monitorv1.MonitorResponse, err error, pidfd ...*os.File) error {
+	defer wire.CloseAll(pidfd)
+	files := make([]*os.File, 0, 1)
+	switch {
+	case err != nil:
+		response = &monitorv1.MonitorResponse{Error: wire.ToProto(err)}
+	case response.GetResponse() == nil:
+		response.Response = &monitorv1.MonitorResponse_Done{Done: &monitorv1.Done{}}
+	case len(pidfd) > 0 && pidfd[0] != nil:
+		files = append(files, pidfd[0])
+		response.Descriptors = []monitorv1.DescriptorKind{monitorv1.DescriptorKind_DESCRIPTOR_KIND_PIDFD}
+	}
+	if err := conn.SetWriteDeadline(time.Now().Add(wire.FrameTimeout)); err != nil {
+		return err
+	}
+	if err := conn.Send(response, files...); err != nil {
+		return err
+	}
+	return conn.SetWriteDeadline(time.Time{})
+}
