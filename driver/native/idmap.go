@@ -1,0 +1,68 @@
+package native
+
+import (
+	"fmt"
+
+	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
+	davitv1 "github.com/davitd/davit/proto/davit/v1"
+)
+
+// Range is a run of host ids.
+type Range struct {
+	// Start is the first.
+	Start uint32 `json:"start"`
+	// Count is how many.
+	Count uint32 `json:"count"`
+}
+
+// overlaps tells whether two ranges share an id.
+func (r Range) overlaps(o Range) bool {
+	return uint64(r.Start) < uint64(o.Start)+uint64(o.Count) && uint64(o.Start) < uint64(r.Start)+uint64(r.Count)
+}
+
+// String is "1000000-1065535".
+func (r Range) String() string {
+	return fmt.Sprintf("%d-%d", r.Start, uint64(r.Start)+uint64(r.Count)-1)
+}
+
+// maps are the two maps of a user namespace; empty without one.
+type maps struct{ uid, gid []*monitorv1.IdMapping }
+
+// needsRange tells whether a definition needs a range of host ids and names none.
+func needsRange(def *davitv1.Domain) bool {
+	l, err := newLayout(def, Facts{})
+	return err == nil && l.hostRoot && len(def.GetIdmap().GetUid()) == 0
+}
+
+// idMaps are the definition's own maps, as given, or the host's range for a domain on the host's root. Any other domain
+// has no user namespace, as with libvirt. That the host's id 0 is in no map was seen to by domain.Validate.
+func idMaps(def *davitv1.Domain, hostRoot bool, facts Facts) maps {
+	if ids := def.GetIdmap(); len(ids.GetUid()) > 0 {
+		return maps{given(ids.GetUid()), given(ids.GetGid())}
+	}
+	if !hostRoot {
+		return maps{}
+	}
+	m := []*monitorv1.IdMapping{{Outside: facts.Range.Start, Count: facts.Range.Count}}
+	return maps{m, m}
+}
+
+// given turns ranges of the definition into a map.
+func given(ranges []*davitv1.IdRange) []*monitorv1.IdMapping {
+	var out []*monitorv1.IdMapping
+	for _, r := range ranges {
+		out = append(out, &monitorv1.IdMapping{Inside: r.GetStart(), Outside: r.GetTarget(), Count: r.GetCount()})
+	}
+	return out
+}
+
+// ranges are the host ids of maps.
+func (m maps) ranges() (uid, gid []Range) {
+	for _, e := range m.uid {
+		uid = append(uid, Range{e.GetOutside(), e.GetCount()})
+	}
+	for _, e := range m.gid {
+		gid = append(gid, Range{e.GetOutside(), e.GetCount()})
+	}
+	return uid, gid
+}

@@ -1,0 +1,311 @@
+package native
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/codes"
+
+	"github.com/davitd/davit/domain"
+	davitv1 "github.com/davitd/davit/proto/davit/v1"
+)
+
+// Pool says which host ids davit hands out. All instances of a host share one folder, so that no range is in use twice.
+type Pool struct {
+	// Dir holds the list of ranges in use and its lock; "/run/davit-ids" when empty. It is lost with the host's boot, as
+	// all containers are.
+	Dir string
+	// Base is the first id, Size the length of a range, Count how many there are; 1000000, 65536 and 15000 when 0.
+	Base, Size, Count uint32
+	// Subordinate are the files of ranges that belong to the host's users; /etc/subuid and /etc/subgid when nil.
+	Subordinate []string
+}
+
+// withDefaults fills in what is not given.
+func (p Pool) withDefaults() Pool {
+	if p.Dir == "" {
+		p.Dir = "/run/davit-ids"
+	}
+	if p.Base == 0 {
+		p.Base = 1000000
+	}
+	if p.Size == 0 {
+		p.Size = 65536
+	}
+	if p.Count == 0 {
+		p.Count = 15000
+	}
+	if p.Subordinate == nil {
+		p.Subordinate = []string{"/etc/subuid", "/etc/subgid"}
+	}
+	return p
+}
+
+// check refuses a pool that has the ids of the host's own users, or ids that the terminals of a domain cannot belong to: older
+// kernels (6.1) take no group above 2147483647 for a devpts.
+func (p Pool) check() error {
+	const lowest, highest = 100000, 1 << 31
+	if p.Base < lowest {
+		return fmt.Errorf("read id ranges: base %d is below %d, where the host's own users are", p.Base, lowest)
+	}
+	if end := uint64(p.Base) + uint64(p.Size)*uint64(p.Count); end > highest {
+		return fmt.Errorf("read id ranges: %d ranges of %d ids from %d on end at %d, above %d", p.Count, p.Size, p.Base, end-1, highest-1)
+	}
+	return nil
+}
+
+// slot is the range of a number.
+func (p Pool) slot(i uint32) Range { return Range{Start: p.Base + i*p.Size, Count: p.Size} }
+
+// claim is what one domain has of the host's ids.
+type claim struct {
+	Instance string  `json:"instance"`
+	UUID     string  `json:"uuid"`
+	Folder   string  `json:"folder"` // its state; when that is gone, so is the claim
+	UID      []Range `json:"uid"`
+	GID      []Range `json:"gid"`
+}
+
+// conflicts finds a range of another claim that shares an id with this one's.
+func (c claim) conflicts(o claim) (Range, bool) {
+	for _, pair := range [][2][]Range{{c.UID, o.UID}, {c.GID, o.GID}} {
+		for _, r := range pair[0] {
+			if slices.ContainsFunc(pair[1], r.overlaps) {
+				return r, true
+			}
+		}
+	}
+	return Range{}, false
+}
+
+// ledger is the list of ranges in use.
+type ledger struct {
+	Next   uint32  `json:"next"` // slot to look at first: a range rests as long as it can before it is used again
+	Claims []claim `json:"claims"`
+}
+
+// ids is the allocator of one instance.
+type ids struct {
+	pool     Pool
+	instance string
+}
+
+// allocate gives a range that nobody has, and holds it until release.
+func (a ids) allocate(uuid, folder string) (Range, error) {
+	var given Range
+	err := a.update(func(l *ledger) error {
+		taken, err := a.subordinate()
+		if err != nil {
+			return err
+		}
+		l.drop(a.instance, uuid)
+		slot, found := a.free(l, taken)
+		if !found && l.dropStale() {
+			slot, found = a.free(l, taken)
+		}
+		if found {
+			given = a.pool.slot(slot)
+			l.Next = (slot + 1) % a.pool.Count
+			l.Claims = append(l.Claims, claim{
+				Instance: a.instance, UUID: uuid, Folder: folder, UID: []Range{given}, GID: []Range{given},
+			})
+			return nil
+		}
+		return &domain.Error{
+			Code: codes.ResourceExhausted, Reason: davitv1.ErrorReason_ERROR_REASON_RESOURCES_EXHAUSTED,
+			Op: "allocate ids", Message: fmt.Sprintf("all %d ranges of %d ids from %d on are in use", a.pool.Count, a.pool.Size, a.pool.Base),
+			Detail: map[string]string{"base": decimal(a.pool.Base), "size": decimal(a.pool.Size), "count": decimal(a.pool.Count)},
+		}
+	})
+	return given, err
+}
+
+// free finds a slot that nobody has.
+func (a ids) free(l *ledger, taken []Range) (slot uint32, found bool) {
+	for i := range a.pool.Count {
+		slot = (l.Next + i) % a.pool.Count
+		r := a.pool.slot(slot)
+		c := claim{UID: []Range{r}, GID: []Range{r}}
+		if !slices.ContainsFunc(taken, r.overlaps) && !l.conflicts(c, nil) {
+			return slot, true
+		}
+	}
+	return 0, false
+}
+
+// claim holds the ranges that a definition gives, unless another running domain has them.
+func (a ids) claim(uuid, folder string, m maps) error {
+	c := claim{Instance: a.instance, UUID: uuid, Folder: folder}
+	c.UID, c.GID = m.ranges()
+	return a.update(func(l *ledger) error {
+		l.drop(a.instance, uuid)
+		var owner string
+		var ids Range
+		tell := func(o claim, r Range) { owner, ids = o.UUID, r }
+		if l.conflicts(c, tell) && (!l.dropStale() || l.conflicts(c, tell)) {
+			return &domain.Error{
+				Code: codes.FailedPrecondition, Reason: davitv1.ErrorReason_ERROR_REASON_RESOURCE_BUSY,
+				Op: "claim ids", Message: fmt.Sprintf("host ids %s of <idmap> are those of running domain %s", ids, owner),
+				Detail: map[string]string{"owner": owner, "ids": ids.String()},
+			}
+		}
+		l.Claims = append(l.Claims, c)
+		return nil
+	})
+}
+
+// release gives back what a domain has.
+func (a ids) release(uuid string) error {
+	return a.update(func(l *ledger) error { l.drop(a.instance, uuid); return nil })
+}
+
+// sweep gives back what this instance's domains have, but those to be kept.
+func (a ids) sweep(keep func(uuid string) bool) error {
+	return a.update(func(l *ledger) error {
+		l.dropStale()
+		l.Claims = slices.DeleteFunc(l.Claims, func(c claim) bool { return c.Instance == a.instance && !keep(c.UUID) })
+		return nil
+	})
+}
+
+func (l *ledger) drop(instance, uuid string) {
+	l.Claims = slices.DeleteFunc(l.Claims, func(c claim) bool { return c.Instance == instance && c.UUID == uuid })
+}
+
+// dropStale drops claims of domains whose state is gone: their instance was removed without a release. It looks at the
+// folder of each, so it is done only when ids are wanted for.
+func (l *ledger) dropStale() (dropped bool) {
+	before := len(l.Claims)
+	l.Claims = slices.DeleteFunc(l.Claims, func(c claim) bool {
+		_, err := os.Stat(c.Folder)
+		return errors.Is(err, fs.ErrNotExist)
+	})
+	return len(l.Claims) < before
+}
+
+// conflicts tells whether a claim shares an id with one that is held; tell, if not nil, learns with which.
+func (l *ledger) conflicts(c claim, tell func(o claim, shared Range)) bool {
+	for _, o := range l.Claims {
+		if r, found := c.conflicts(o); found {
+			if tell != nil {
+				tell(o, r)
+			}
+			return true
+		}
+	}
+	return false
+}
+
+const (
+	ledgerName = "ranges.json"
+	lockName   = "lock"
+	// ledgerBytes bounds the list: 15000 claims take 3 MB.
+	ledgerBytes = 64 << 20
+)
+
+// update changes the ledger under the lock of the host.
+func (a ids) update(change func(*ledger) error) error {
+	if err := os.MkdirAll(a.pool.Dir, 0o700); err != nil {
+		return fmt.Errorf("make id folder: %w", err)
+	}
+	dir, err := openFolder(a.pool.Dir)
+	if err != nil {
+		return fmt.Errorf("open id folder: %w", err)
+	}
+	defer func() { _ = dir.Close() }()
+	lock, err := createAt(dir, lockName, os.O_RDWR)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }()
+	if err = flock(lock); err != nil {
+		return err
+	}
+	l, err := readLedger(dir)
+	if err != nil {
+		return err
+	}
+	before := len(l.Claims)
+	if err = change(l); err != nil {
+		return err
+	}
+	if before == 0 && len(l.Claims) == 0 {
+		return nil
+	}
+	text, err := json.Marshal(l)
+	if err != nil {
+		return err
+	}
+	return replace(dir, ledgerName, text, false) // the claims end with the boot
+}
+
+func flock(f *os.File) error {
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX)
+		if !errors.Is(err, unix.EINTR) {
+			if err != nil {
+				return fmt.Errorf("lock %q: %w", f.Name(), err)
+			}
+			return nil
+		}
+	}
+}
+
+func readLedger(dir *os.File) (*ledger, error) {
+	l := new(ledger)
+	text, err := readAt(dir, ledgerName, ledgerBytes)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return l, nil
+	case err != nil:
+		return nil, err
+	}
+	if err := json.Unmarshal(text, l); err != nil {
+		return nil, fmt.Errorf("read %q: %w", filepath.Join(dir.Name(), ledgerName), err)
+	}
+	return l, nil
+}
+
+// subordinate are the ranges of subuid(5): NAME:START:COUNT. Lines that say something else are passed over, as the tools
+// that read them do.
+func (a ids) subordinate() ([]Range, error) {
+	var out []Range
+	for _, name := range a.pool.Subordinate {
+		f, err := os.Open(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read subordinate ids: %w", err)
+		}
+		lines := bufio.NewScanner(f)
+		for lines.Scan() {
+			fields := strings.Split(strings.TrimSpace(lines.Text()), ":")
+			if len(fields) != 3 {
+				continue
+			}
+			start, err1 := strconv.ParseUint(fields[1], 10, 32)
+			count, err2 := strconv.ParseUint(fields[2], 10, 32)
+			if err1 == nil && err2 == nil && count > 0 {
+				out = append(out, Range{uint32(start), uint32(count)})
+			}
+		}
+		err = lines.Err()
+		_ = f.Close()
+		if err != nil {
+			return nil, fmt.Errorf("read %q: %w", name, err)
+		}
+	}
+	return out, nil
+}
+
+func decimal(n uint32) string { return strconv.FormatUint(uint64(n), 10) }

@@ -1,0 +1,329 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"github.com/davitd/davit/cgroup"
+	"github.com/davitd/davit/driver/monitor/client"
+	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
+)
+
+// hangTime is how long a monitor may take to answer while its domain is ended by force. One that hangs is killed: the
+// domain ends in any case.
+const hangTime = 5 * time.Second
+
+// Kill ends the container: no restart follows, all processes are killed at once, and it returns when the monitor has seen
+// the end.
+func (i *instance) Kill(ctx context.Context) error {
+	if i.isEnded() || i.isReleased() {
+		return nil
+	}
+	if err := i.disarm(ctx); err != nil {
+		return err
+	}
+	// A restart that was under way when it was disarmed may still make an init, so it is looked again.
+	for wait := newPatience(); ; {
+		if err := i.killProcesses(ctx); err != nil {
+			return err
+		}
+		if err := i.waitInit(ctx); err != nil {
+			return err
+		}
+		over, err := i.isOverNow(ctx)
+		if err != nil {
+			return err
+		}
+		if over {
+			break
+		}
+		if err := wait.next(ctx); err != nil {
+			return err
+		}
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.ended = true
+	if i.reader != nil {
+		i.reader.wake()
+	}
+	return nil
+}
+
+// killProcesses kills what is in the cgroup. If somebody removed that, init alone can still be found, and takes its PID namespace
+// with it.
+func (i *instance) killProcesses(ctx context.Context) error {
+	if i.group != nil {
+		if err := i.group.Kill(ctx); !gone(err) {
+			return err
+		}
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.pidfd == nil {
+		return nil
+	}
+	err := unix.PidfdSendSignal(int(i.pidfd.Fd()), unix.SIGKILL, nil, 0)
+	if err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("kill init: %w", err)
+	}
+	return nil
+}
+
+// disarm sees to it that no restart follows.
+func (i *instance) disarm(ctx context.Context) error {
+	if i.monitor == nil || i.isLost() {
+		return nil
+	}
+	return i.orSlay(ctx, func(ctx context.Context) error {
+		err := i.monitor.Disarm(ctx)
+		if _, told := errors.AsType[*client.Error](err); told {
+			return i.refused("destroy domain", err)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return nil // it was killed; observe finds out
+	})
+}
+
+// isOverNow tells whether the monitor has seen the end.
+func (i *instance) isOverNow(ctx context.Context) (over bool, err error) {
+	err = i.orSlay(ctx, func(ctx context.Context) error {
+		state, failed := i.observe(ctx)
+		over = failed == nil && isOver(state)
+		return failed
+	})
+	return over, err
+}
+
+// orSlay asks the monitor something; when it does not answer in time it is killed, and the next to ask finds it lost.
+func (i *instance) orSlay(ctx context.Context, ask func(context.Context) error) error {
+	brief, cancel := context.WithTimeout(ctx, hangTime)
+	defer cancel()
+	err := ask(brief)
+	if brief.Err() == nil || ctx.Err() != nil || i.supervisor == nil {
+		return err
+	}
+	i.d.log.Warn("the monitor of a domain hangs and is killed", zap.String("uuid", i.spec.UUID))
+	err = unix.PidfdSendSignal(int(i.supervisor.Fd()), unix.SIGKILL, nil, 0)
+	if err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("kill monitor: %w", err)
+	}
+	return waitPidfd(ctx, i.supervisor)
+}
+
+// waitInit waits for the end of the newest init that is known.
+func (i *instance) waitInit(ctx context.Context) error {
+	i.mu.Lock()
+	var own *os.File
+	if i.pidfd != nil {
+		if fd, err := unix.FcntlInt(i.pidfd.Fd(), unix.F_DUPFD_CLOEXEC, 0); err == nil {
+			own = os.NewFile(uintptr(fd), "pidfd")
+		}
+	}
+	i.mu.Unlock()
+	if own == nil {
+		return nil
+	}
+	defer func() { _ = own.Close() }()
+	return waitPidfd(ctx, own)
+}
+
+// waitPidfd waits until the process of a pidfd has ended.
+func waitPidfd(ctx context.Context, pidfd *os.File) error {
+	for {
+		fds := []unix.PollFd{{Fd: int32(pidfd.Fd()), Events: unix.POLLIN}}
+		// The timeout only bounds how late the end of ctx is seen.
+		n, err := unix.Poll(fds, 50)
+		switch {
+		case n > 0:
+			return nil
+		case err != nil && !errors.Is(err, unix.EINTR):
+			return fmt.Errorf("wait for init: %w", err)
+		case ctx.Err() != nil:
+			return ctx.Err()
+		}
+	}
+}
+
+// endMonitor ends what runs of a domain: its processes, its monitor, and what the keeper holds for it.
+func (d *Driver) endMonitor(ctx context.Context, folder *os.File, uuid string, group *cgroup.Group) error {
+	err := quitMonitor(ctx, folder)
+	var errs []error
+	if err != nil {
+		// It never listened, hangs, or was killed: the keeper knows its process.
+		errs = append(errs, d.killMonitor(ctx, uuid))
+	}
+	if group != nil {
+		if err := group.Kill(ctx); err != nil && !gone(err) {
+			errs = append(errs, err)
+		}
+	}
+	errs = append(errs, d.waitReaped(ctx, uuid), d.forget(ctx, uuid))
+	return errors.Join(errs...)
+}
+
+// quitMonitor asks the monitor in a state folder to end.
+func quitMonitor(ctx context.Context, folder *os.File) error {
+	ctx, cancel := context.WithTimeout(ctx, hangTime)
+	defer cancel()
+	m, err := client.Dial(ctx, folder)
+	if err != nil {
+		return err
+	}
+	return errors.Join(m.Quit(ctx, true), m.Close())
+}
+
+// waitReaped waits until the keeper has seen the end of a domain's monitor. A keeper that was killed has no monitors.
+func (d *Driver) waitReaped(ctx context.Context, uuid string) error {
+	for wait := newPatience(); ; {
+		entries, err := d.monitors(ctx)
+		if err != nil || !slices.ContainsFunc(entries, func(e *monitorv1.MonitorEntry) bool { return e.GetUuid() == uuid }) {
+			return err
+		}
+		if err := wait.next(ctx); err != nil {
+			return fmt.Errorf("wait for the end of the monitor: %w", err)
+		}
+	}
+}
+
+// monitors lists the monitors that the keeper has; none without a keeper.
+func (d *Driver) monitors(ctx context.Context) (entries []*monitorv1.MonitorEntry, err error) {
+	err = d.askKeeper(ctx, func(k *client.Keeper) (err error) {
+		entries, err = k.Monitors(ctx)
+		return err
+	})
+	return entries, err
+}
+
+// killMonitor kills the monitor that the keeper has for a domain, and waits for its end.
+func (d *Driver) killMonitor(ctx context.Context, uuid string) error {
+	entries, err := d.monitors(ctx)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.GetUuid() != uuid {
+			continue
+		}
+		fd, err := unix.PidfdOpen(int(e.GetPid()), 0)
+		if errors.Is(err, unix.ESRCH) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("open monitor: %w", err)
+		}
+		pidfd := os.NewFile(uintptr(fd), "pidfd")
+		err = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+		if err == nil {
+			err = waitPidfd(ctx, pidfd)
+		}
+		_ = pidfd.Close()
+		if err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("kill monitor: %w", err)
+		}
+	}
+	return nil
+}
+
+// forget drops what the keeper holds for a domain.
+func (d *Driver) forget(ctx context.Context, uuid string) error {
+	return d.askKeeper(ctx, func(k *client.Keeper) error { return k.Forget(ctx, uuid) })
+}
+
+// askKeeper uses the keeper if one runs, and starts none. One that was killed meanwhile is let go of, and the one in its
+// place, if there is one, is asked.
+func (d *Driver) askKeeper(ctx context.Context, use func(*client.Keeper) error) error {
+	k, err := d.runningKeeper(ctx)
+	if k == nil || err != nil {
+		return err
+	}
+	err = use(k)
+	var told *client.Error
+	if err == nil || ctx.Err() != nil || errors.As(err, &told) {
+		return err
+	}
+	d.dropKeeper(k)
+	if k, err = d.runningKeeper(ctx); k == nil || err != nil {
+		return err
+	}
+	return use(k)
+}
+
+// dropKeeper lets go of a keeper that does not answer, unless that was done before.
+func (d *Driver) dropKeeper(broken *client.Keeper) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.keeper == broken {
+		_ = broken.Close()
+		d.keeper = nil
+	}
+}
+
+// runningKeeper connects to the keeper if one runs, and starts none.
+func (d *Driver) runningKeeper(ctx context.Context) (*client.Keeper, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.run == nil {
+		return nil, os.ErrClosed
+	}
+	if d.keeper != nil {
+		return d.keeper, nil
+	}
+	k, err := client.DialKeeper(ctx, d.run)
+	if errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENOENT) {
+		return nil, nil
+	}
+	d.keeper = k
+	return k, err
+}
+
+// remove removes everything of a domain that has ended, or ends it.
+func (d *Driver) remove(ctx context.Context, uuid string, folder *os.File, group *cgroup.Group) error {
+	var errs []error
+	if folder != nil {
+		errs = append(errs, d.endMonitor(ctx, folder, uuid, group))
+	}
+	if group != nil {
+		if err := group.Remove(ctx); err != nil && !gone(err) {
+			errs = append(errs, err)
+		}
+	}
+	errs = append(errs, d.ids.release(uuid), d.forgetInterfaces(folder))
+	if err := errors.Join(errs...); err != nil {
+		// The record stays, so that the next sweep finds what is left.
+		return err
+	}
+	return d.states.remove(uuid)
+}
+
+// patience waits longer each time, from a fraction of a millisecond, for what nobody tells.
+type patience struct{ delay time.Duration }
+
+func newPatience() *patience { return &patience{200 * time.Microsecond} }
+
+func (p *patience) next(ctx context.Context) error {
+	t := time.NewTimer(p.longer(20 * time.Millisecond))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// longer is how long to wait, twice as long each time up to a limit.
+func (p *patience) longer(limit time.Duration) time.Duration {
+	delay := p.delay
+	p.delay = min(2*p.delay, limit)
+	return delay
+}

@@ -1,0 +1,172 @@
+package native
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/davitd/davit/domain"
+	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
+	davitv1 "github.com/davitd/davit/proto/davit/v1"
+)
+
+// layout is the filesystem of a domain.
+type layout struct {
+	def      *davitv1.Domain
+	facts    Facts
+	rootAt   int  // index of the root's filesystem, -1 without one
+	hostRoot bool // the root is the host's: read below a discarded overlay, in a user namespace
+}
+
+// newLayout finds the root and refuses what this driver does not mount. What no domain may have, such as two roots or a
+// target in /proc, was refused by domain.Validate.
+func newLayout(def *davitv1.Domain, facts Facts) (*layout, error) {
+	l := &layout{def: def, facts: facts, rootAt: -1, hostRoot: true}
+	for i, f := range def.GetDevices().GetFilesystem() {
+		switch kind(f) {
+		case davitv1.FilesystemType_FILESYSTEM_TYPE_MOUNT, davitv1.FilesystemType_FILESYSTEM_TYPE_RAM,
+			davitv1.FilesystemType_FILESYSTEM_TYPE_BIND:
+		default:
+			return nil, l.unsupported(i, f)
+		}
+		if path.Clean(f.GetTargetDir()) != "/" {
+			continue
+		}
+		l.rootAt, l.hostRoot = i, path.Clean(f.GetSourceDir()) == "/"
+		if l.hostRoot && f.GetOverlayUpper() == davitv1.OverlayUpper_OVERLAY_UPPER_KEEP {
+			// Each start has other host ids, which would not be those of the files of the start before.
+			return nil, l.refused(i, "davit:overlay/@upper", "changes over the host's root cannot be kept")
+		}
+	}
+	return l, nil
+}
+
+// kind is the type of a filesystem, with its default.
+func kind(f *davitv1.Filesystem) davitv1.FilesystemType {
+	if f.GetType() == davitv1.FilesystemType_FILESYSTEM_TYPE_UNSPECIFIED {
+		return davitv1.FilesystemType_FILESYSTEM_TYPE_MOUNT
+	}
+	return f.GetType()
+}
+
+func (l *layout) unsupported(i int, f *davitv1.Filesystem) error {
+	word := strings.ToLower(strings.TrimPrefix(f.GetType().String(), "FILESYSTEM_TYPE_"))
+	return l.refused(i, "@type", fmt.Sprintf("a filesystem of type %q is not supported", word))
+}
+
+// refused is the error of what this driver does not do.
+func (l *layout) refused(i int, at, message string) error {
+	at = fmt.Sprintf("/domain/devices/filesystem[%d]/%s", i+1, at)
+	return &domain.Error{
+		Code: codes.Unimplemented, Reason: davitv1.ErrorReason_ERROR_REASON_CONFIG_UNSUPPORTED,
+		Op: "plan domain", Subject: l.def.GetName(), Message: at + ": " + message, Detail: map[string]string{"path": at},
+	}
+}
+
+// writable tells that a filesystem that is to be read-only is none: the changes of an overlay are the guest's own.
+func (l *layout) writable(i int) bool {
+	f := l.def.GetDevices().GetFilesystem()[i]
+	return f.GetReadonly() && (f.GetOverlayUpper() != 0 || i == l.rootAt && l.hostRoot)
+}
+
+// mounts tells whether a filesystem of the definition has a target.
+func (l *layout) mounts(target string) bool {
+	for _, f := range l.def.GetDevices().GetFilesystem() {
+		if path.Clean(f.GetTargetDir()) == target {
+			return true
+		}
+	}
+	return false
+}
+
+// root is the step that makes the root.
+func (l *layout) root() *monitorv1.Operation {
+	overlay := &monitorv1.RootOverlay{Lower: []string{"/"}, OwnedByRoot: true}
+	if l.hostRoot {
+		return &monitorv1.Operation{Step: &monitorv1.Operation_RootOverlay{RootOverlay: overlay}}
+	}
+	f := l.def.GetDevices().GetFilesystem()[l.rootAt]
+	source := path.Clean(f.GetSourceDir())
+	if f.GetOverlayUpper() == davitv1.OverlayUpper_OVERLAY_UPPER_UNSPECIFIED {
+		return &monitorv1.Operation{Step: &monitorv1.Operation_RootBind{
+			RootBind: &monitorv1.RootBind{Source: source, ReadOnly: f.GetReadonly()},
+		}}
+	}
+	overlay.Lower = []string{source}
+	overlay.Upper = l.upper(f)
+	return &monitorv1.Operation{Step: &monitorv1.Operation_RootOverlay{RootOverlay: overlay}}
+}
+
+// upper is the folder of an overlay's kept changes, empty where they are dropped. It is named by the target, so that the
+// order of the filesystems does not matter.
+func (l *layout) upper(f *davitv1.Filesystem) string {
+	if f.GetOverlayUpper() != davitv1.OverlayUpper_OVERLAY_UPPER_KEEP {
+		return ""
+	}
+	name := url.PathEscape(path.Clean(f.GetTargetDir()))
+	if len(name) > 200 {
+		sum := sha256.Sum256([]byte(name))
+		name = hex.EncodeToString(sum[:])
+	}
+	return filepath.Join(l.facts.UpperDir, l.def.GetUuid(), name)
+}
+
+// hostFolders hide what of the host's root is of no use to a guest or not its business.
+func (l *layout) hostFolders() []*monitorv1.Operation {
+	var steps []*monitorv1.Operation
+	if l.facts.OwnUsr {
+		steps = append(steps, bind("/usr", "/usr", true))
+	}
+	for _, t := range []struct {
+		target string
+		mode   uint32
+	}{{"/run", 0o755}, {"/tmp", 0o1777}, {"/root", 0o700}, {"/home", 0o755}} {
+		if !l.mounts(t.target) {
+			steps = append(steps, tmpfs(t.target, t.mode, 0))
+		}
+	}
+	return steps
+}
+
+// filesystems are mounted in the order of the definition.
+func (l *layout) filesystems() []*monitorv1.Operation {
+	var steps []*monitorv1.Operation
+	for i, f := range l.def.GetDevices().GetFilesystem() {
+		if i == l.rootAt {
+			continue
+		}
+		steps = append(steps, l.filesystem(f))
+	}
+	return steps
+}
+
+func (l *layout) filesystem(f *davitv1.Filesystem) *monitorv1.Operation {
+	source, target := path.Clean(f.GetSourceDir()), path.Clean(f.GetTargetDir())
+	switch {
+	case kind(f) == davitv1.FilesystemType_FILESYSTEM_TYPE_BIND:
+		return &monitorv1.Operation{Step: &monitorv1.Operation_InnerBind{
+			InnerBind: &monitorv1.InnerBind{Source: source, Target: target, ReadOnly: f.GetReadonly()},
+		}}
+	case kind(f) == davitv1.FilesystemType_FILESYSTEM_TYPE_RAM:
+		step := tmpfs(target, 0o1777, f.GetSourceUsageKib()<<10)
+		step.GetTmpfs().ReadOnly = f.GetReadonly()
+		return step
+	case f.GetOverlayUpper() != davitv1.OverlayUpper_OVERLAY_UPPER_UNSPECIFIED:
+		return &monitorv1.Operation{Step: &monitorv1.Operation_Overlay{
+			Overlay: &monitorv1.Overlay{Lower: source, Upper: l.upper(f), Target: target},
+		}}
+	}
+	return bind(source, target, f.GetReadonly())
+}
+
+func bind(source, target string, readOnly bool) *monitorv1.Operation {
+	return &monitorv1.Operation{Step: &monitorv1.Operation_Bind{
+		Bind: &monitorv1.Bind{Source: source, Target: target, ReadOnly: readOnly},
+	}}
+}

@@ -1,0 +1,295 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/davitd/davit/cgroup"
+	"github.com/davitd/davit/driver"
+	"github.com/davitd/davit/driver/monitor/client"
+	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
+	davitv1 "github.com/davitd/davit/proto/davit/v1"
+)
+
+// Recover finds the instance of an earlier start.
+func (d *Driver) Recover(ctx context.Context, spec driver.Spec) (driver.Instance, error) {
+	if err := checkUUID(spec.UUID); err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	known := d.lives[spec.UUID]
+	d.mu.Unlock()
+	if known != nil && known.spec.Ref == spec.Ref {
+		return known, nil
+	}
+	nothing := notFound("recover domain", spec.Definition.GetName(), "nothing of it is left")
+	if known != nil {
+		return nil, nothing
+	}
+	i, err := d.reopen(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	if i == nil {
+		return nil, nothing
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lives[spec.UUID] = i
+	return i, nil
+}
+
+// reopen makes an instance of what the record of a domain says, nil if there is none of that run. A run that was not
+// complete is removed.
+func (d *Driver) reopen(ctx context.Context, spec driver.Spec) (*instance, error) {
+	folder, err := d.states.open(spec.UUID)
+	if gone(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	i := &instance{d: d, spec: spec, folder: folder}
+	r, err := readRecord(folder)
+	if err == nil && r.Generation != spec.Generation {
+		return nil, folder.Close()
+	}
+	if err != nil && !gone(err) {
+		d.log.Warn("a record cannot be read", zap.String("uuid", spec.UUID), zap.Error(err))
+	}
+	i.record = r
+	if i.group, err = d.group(spec.UUID, r.Partition); err != nil {
+		i.letGo()
+		return nil, err
+	}
+	alive, err := i.connect(ctx)
+	if err != nil {
+		i.letGo()
+		return nil, err
+	}
+	if !r.Complete && (i.group == nil || !alive) {
+		err = d.remove(ctx, spec.UUID, folder, i.group)
+		i.letGo()
+		return nil, err
+	}
+	if alive {
+		err = i.startFurnishing(ctx)
+	}
+	switch {
+	case err != nil:
+	case !alive:
+		err = i.lose(ctx)
+	case i.group == nil:
+		// Its processes went with it, and whatever was moved elsewhere is limited by nothing. The monitor tells how it ended.
+		d.log.Warn("the cgroup of a domain was removed; the domain is ended", zap.String("uuid", spec.UUID))
+		err = i.Kill(ctx)
+	}
+	if err != nil {
+		i.letGo()
+		return nil, err
+	}
+	return i, nil
+}
+
+// connect finds the monitor; alive tells that it has a container that was made.
+func (i *instance) connect(ctx context.Context) (alive bool, err error) {
+	m, err := client.Dial(ctx, i.folder)
+	if errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENOENT) {
+		return false, nil
+	}
+	if err != nil {
+		return false, i.refused("recover domain", err)
+	}
+	state, pidfd, err := m.State(ctx)
+	if err != nil {
+		_ = m.Close()
+		return false, i.refused("recover domain", err)
+	}
+	i.monitor = m
+	i.keep(pidfd)
+	// It has just answered, so the number is its own.
+	if fd, err := unix.PidfdOpen(int(m.Hello().GetPid()), 0); err == nil {
+		i.supervisor = os.NewFile(uintptr(fd), "pidfd")
+	}
+	switch state.GetPhase() {
+	case monitorv1.Phase_PHASE_NEW:
+		return false, nil
+	case monitorv1.Phase_PHASE_STARTING:
+		// A restart is under way; the first start ends with the daemon that asked for it.
+		return i.record.Complete, nil
+	default:
+		return true, nil
+	}
+}
+
+// group finds the cgroup of a domain: in the partition that its record names, so that finding all domains again does not
+// search all trees for each, else in whatever partition it is; nil if there is none.
+func (d *Driver) group(uuid, partition string) (*cgroup.Group, error) {
+	name := cgroup.Name(d.opts.Instance, uuid)
+	if partition != "" {
+		if group, err := d.cgroups.Open(cgroup.Path{Partition: partition, Name: name}); err == nil {
+			return group, nil
+		}
+	}
+	found, err := d.cgroups.Find(name)
+	if err != nil {
+		return nil, err
+	}
+	at := slices.IndexFunc(found, func(p cgroup.Path) bool { return p.Name == name })
+	if at < 0 {
+		return nil, nil
+	}
+	return d.cgroups.Open(found[at])
+}
+
+// monitorAlive tells whether somebody still listens in the state folder.
+func (i *instance) monitorAlive(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, undoTime)
+	defer cancel()
+	m, err := client.Dial(ctx, i.folder)
+	switch {
+	case err == nil:
+		return true, m.Close()
+	case errors.Is(err, unix.ECONNREFUSED), errors.Is(err, unix.ENOENT):
+		return false, nil
+	}
+	return false, err
+}
+
+// lose ends a container whose monitor was killed, and learns from the keeper how its init ended.
+func (i *instance) lose(ctx context.Context) error {
+	pid := i.findInit()
+	if i.group == nil {
+		i.withdraw(ctx)
+	}
+	if err := i.killProcesses(ctx); err != nil {
+		return err
+	}
+	if err := i.waitInit(ctx); err != nil {
+		return err
+	}
+	exit := &davitv1.Exit{How: &davitv1.Exit_Unknown{Unknown: true}, Time: timestamppb.Now()}
+	err := i.d.withKeeper(ctx, func(k *client.Keeper) error {
+		e, err := k.WaitOrphan(ctx, i.spec.UUID, pid)
+		if err == nil {
+			exit = exitOf(e)
+		}
+		return err
+	})
+	var told *client.Error
+	if err != nil && !errors.As(err, &told) {
+		return fmt.Errorf("ask keeper for the exit of %q: %w", i.spec.Definition.GetName(), err)
+	}
+	i.d.log.Warn("the monitor of a domain was killed; the domain was ended",
+		zap.String("uuid", i.spec.UUID), zap.Stringer("exit", exit))
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.ended = true
+	if i.orphan == nil {
+		i.orphan = &orphan{exit}
+	}
+	if i.reader != nil {
+		i.reader.wake()
+	}
+	return nil
+}
+
+// withdraw takes the pidfd of init that the keeper has, if it has one.
+func (i *instance) withdraw(ctx context.Context) {
+	_ = i.d.askKeeper(ctx, func(k *client.Keeper) error {
+		pidfd, consoles, err := k.Withdraw(ctx, i.spec.UUID)
+		if err == nil {
+			i.keep(pidfd)
+			for _, console := range consoles {
+				_ = console.Close()
+			}
+		}
+		return err
+	})
+}
+
+// findInit is the process id of init: of the process in the domain's cgroup that is number 1 in a PID namespace just below
+// ours, or, when that has ended, of the newest that was written down.
+func (i *instance) findInit() int {
+	var pids []int
+	if i.group != nil {
+		pids, _ = i.group.Procs() // a cgroup that is gone has none
+	}
+	for _, pid := range pids {
+		if guest, err := guestPID(pid); err == nil && guest == 1 {
+			return pid
+		}
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.record.InitPID
+}
+
+// Sweep removes what this instance made and nobody keeps.
+func (d *Driver) Sweep(ctx context.Context, keep []driver.Ref) error {
+	kept := make(map[string]bool)
+	for _, ref := range keep {
+		kept[ref.UUID] = true
+	}
+	uuids, err := d.states.list()
+	if err != nil {
+		return fmt.Errorf("list state folders: %w", err)
+	}
+	var errs []error
+	for _, uuid := range uuids {
+		errs = append(errs, d.sweepState(ctx, uuid, keep, kept))
+	}
+	errs = append(errs, d.sweepMonitors(ctx, kept))
+	prefix := cgroup.InstancePrefix(d.opts.Instance)
+	errs = append(errs, d.cgroups.Sweep(ctx, prefix, func(p cgroup.Path) bool { return kept[p.Name[len(prefix):]] }))
+	errs = append(errs, d.ids.sweep(func(uuid string) bool { return kept[uuid] }))
+	errs = append(errs, d.sweepInterfaces(func(uuid string) bool { return kept[uuid] }))
+	return errors.Join(errs...)
+}
+
+// sweepMonitors ends the monitors whose domain has no state any more, as when somebody removed its folder.
+func (d *Driver) sweepMonitors(ctx context.Context, kept map[string]bool) error {
+	entries, err := d.monitors(ctx)
+	if err != nil {
+		return fmt.Errorf("list monitors: %w", err)
+	}
+	var errs []error
+	for _, e := range entries {
+		if uuid := e.GetUuid(); !kept[uuid] {
+			errs = append(errs, d.killMonitor(ctx, uuid), d.waitReaped(ctx, uuid), d.forget(ctx, uuid))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// sweepState removes a domain with its state, unless it is the run that is kept.
+func (d *Driver) sweepState(ctx context.Context, uuid string, keep []driver.Ref, kept map[string]bool) error {
+	if checkUUID(uuid) != nil {
+		return nil // not ours
+	}
+	folder, err := d.states.open(uuid)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = folder.Close() }()
+	r, err := readRecord(folder)
+	if err == nil && slices.Contains(keep, driver.Ref{UUID: uuid, Generation: r.Generation}) {
+		return nil
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		d.log.Warn("a record cannot be read", zap.String("uuid", uuid), zap.Error(err))
+	}
+	kept[uuid] = false
+	group, err := d.group(uuid, "")
+	if err != nil {
+		return err
+	}
+	return d.remove(ctx, uuid, folder, group)
+}

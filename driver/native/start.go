@@ -1,0 +1,316 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/codes"
+
+	"github.com/davitd/davit/cgroup"
+	"github.com/davitd/davit/domain"
+	"github.com/davitd/davit/driver"
+	"github.com/davitd/davit/driver/monitor/client"
+	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
+	davitv1 "github.com/davitd/davit/proto/davit/v1"
+)
+
+// undoTime is how long undoing may take when the caller's own time is over.
+const undoTime = 20 * time.Second
+
+// Start makes a container.
+func (d *Driver) Start(ctx context.Context, spec driver.Spec) (driver.Instance, error) {
+	name := spec.Definition.GetName()
+	if err := checkUUID(spec.UUID); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, startFailed(name, "begin", err)
+	}
+	if _, err := Plan(spec.Definition, d.factsOf(spec.Definition)); err != nil {
+		return nil, err
+	}
+	s := &start{d: d, spec: spec, i: &instance{d: d, spec: spec}}
+	if err := s.do(ctx); err != nil {
+		return nil, errors.Join(err, s.undo(ctx))
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lives[spec.UUID] = s.i
+	return s.i, nil
+}
+
+// start is a start under way.
+type start struct {
+	d    *Driver
+	spec driver.Spec
+	i    *instance
+	plan *monitorv1.Plan
+	made []func(context.Context) error // undoes what was made, in the order of making
+}
+
+// undoBy tells how to undo what was just made.
+func (s *start) undoBy(f func(context.Context) error) { s.made = append(s.made, f) }
+
+// undo removes what was made, the newest first, also when ctx has ended.
+func (s *start) undo(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+	defer cancel()
+	var errs []error
+	for len(s.made) > 0 {
+		last := len(s.made) - 1
+		errs = append(errs, s.made[last](ctx))
+		s.made = s.made[:last]
+	}
+	s.i.letGo()
+	if err := errors.Join(errs...); err != nil {
+		s.d.log.Error("a failed start could not be undone", zap.String("uuid", s.spec.UUID), zap.Error(err))
+		return err
+	}
+	return nil
+}
+
+// do takes the steps.
+func (s *start) do(ctx context.Context) error {
+	for _, step := range []struct {
+		operation string
+		take      func(context.Context) error
+	}{
+		{"write record", s.writeRecord},
+		{"take host ids", s.takeIDs},
+		{"make folders of overlays", s.makeUppers},
+		{"make cgroup", s.makeCgroup},
+		{"start monitor", s.startMonitor},
+		{"make container", s.makeContainer},
+		{"freeze container", s.freeze},
+		{"complete record", s.complete},
+	} {
+		if err := ctx.Err(); err != nil {
+			return startFailed(s.spec.Definition.GetName(), step.operation, err)
+		}
+		if s.d.hooks.step != nil {
+			if err := s.d.hooks.step(step.operation); err != nil {
+				return startFailed(s.spec.Definition.GetName(), step.operation, err)
+			}
+		}
+		if err := step.take(ctx); err != nil {
+			return startFailed(s.spec.Definition.GetName(), step.operation, err)
+		}
+	}
+	return nil
+}
+
+// writeRecord comes before anything else is made.
+func (s *start) writeRecord(context.Context) error {
+	s.i.record = record{
+		UUID: s.spec.UUID, Generation: s.spec.Generation, Partition: partition(s.spec.Definition),
+	}
+	folder, err := s.d.states.create(s.i.record)
+	if errors.Is(err, fs.ErrExist) {
+		return &domain.Error{
+			Code: codes.FailedPrecondition, Reason: davitv1.ErrorReason_ERROR_REASON_RESOURCE_BUSY,
+			Op: "start domain", Subject: s.spec.Definition.GetName(), Message: "an earlier run of it was not released",
+		}
+	}
+	if err != nil {
+		return err
+	}
+	s.i.folder = folder
+	s.undoBy(func(context.Context) error { return s.d.states.remove(s.spec.UUID) })
+	return nil
+}
+
+// takeIDs claims the host ids of the domain, and plans with them.
+func (s *start) takeIDs(context.Context) error {
+	facts, folder := s.d.factsOf(s.spec.Definition), s.d.states.path(s.spec.UUID)
+	release := func(context.Context) error { return s.d.ids.release(s.spec.UUID) }
+	var err error
+	if needsRange(s.spec.Definition) {
+		if facts.Range, err = s.d.ids.allocate(s.spec.UUID, folder); err != nil {
+			return err
+		}
+		s.undoBy(release)
+	}
+	if s.plan, err = Plan(s.spec.Definition, facts); err != nil {
+		return err
+	}
+	if len(s.plan.GetUidMap()) > 0 && !needsRange(s.spec.Definition) {
+		if err := s.d.ids.claim(s.spec.UUID, folder, maps{s.plan.GetUidMap(), s.plan.GetGidMap()}); err != nil {
+			return err
+		}
+		s.undoBy(release)
+	}
+	return nil
+}
+
+// makeUppers makes the folders for the kept changes of overlays. They stay when the domain ends; those that a failed start
+// made are removed.
+func (s *start) makeUppers(context.Context) error {
+	for _, op := range s.plan.GetOperations() {
+		for _, upper := range []string{op.GetRootOverlay().GetUpper(), op.GetOverlay().GetUpper()} {
+			if upper == "" {
+				continue
+			}
+			if err := os.MkdirAll(filepath.Dir(upper), 0o700); err != nil {
+				return err
+			}
+			err := os.Mkdir(upper, 0o700)
+			if errors.Is(err, fs.ErrExist) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			s.undoBy(func(context.Context) error {
+				// The folder of the domain stays if there are other overlays.
+				defer func() { _ = os.Remove(filepath.Dir(upper)) }()
+				return os.RemoveAll(upper)
+			})
+		}
+	}
+	return nil
+}
+
+// makeCgroup makes the cgroup with its limits, and gives the leaf to the domain's root.
+func (s *start) makeCgroup(context.Context) error {
+	path := cgroup.Path{Partition: s.i.record.Partition, Name: cgroup.Name(s.d.opts.Instance, s.spec.UUID)}
+	limits, err := s.limits()
+	if err != nil {
+		return err
+	}
+	g, err := s.d.cgroups.Create(path, limits)
+	if err != nil {
+		return err
+	}
+	s.i.group = g
+	s.undoBy(g.Remove)
+	uid, gid := rootOf(s.plan.GetUidMap()), rootOf(s.plan.GetGidMap())
+	return g.Delegate(uid, gid)
+}
+
+// limits are those of the definition.
+func (s *start) limits() (cgroup.Limits, error) {
+	def := s.spec.Definition
+	l := limits(def, s.d.factsOf(def), s.d.cgroups.Has)
+	var faults []domain.Violation
+	l.IODevices, faults = ioDevices(def)
+	return l, hostLacks("start domain", def.GetName(), faults...)
+}
+
+// rootOf is the host's id of the domain's id 0.
+func rootOf(m []*monitorv1.IdMapping) int {
+	for _, e := range m {
+		if e.GetInside() == 0 && e.GetCount() > 0 {
+			return int(e.GetOutside())
+		}
+	}
+	return 0
+}
+
+// startMonitor has the keeper start a monitor, and connects to it.
+func (s *start) startMonitor(ctx context.Context) error {
+	log, err := createAt(s.i.folder, logName, unix.O_WRONLY|unix.O_APPEND)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }()
+	s.undoBy(func(ctx context.Context) error { return s.d.endMonitor(ctx, s.i.folder, s.spec.UUID, s.i.group) })
+	err = s.d.withKeeper(ctx, func(k *client.Keeper) error {
+		spawned, failed := k.Spawn(ctx, client.Spawn{
+			UUID: s.spec.UUID, Generation: s.spec.Generation, Program: s.d.program, Folder: s.i.folder, Log: log,
+		})
+		if failed == nil {
+			s.i.supervisor = spawned.Pidfd
+		}
+		return failed
+	})
+	if err != nil {
+		return err
+	}
+	s.i.monitor, err = client.Dial(ctx, s.i.folder)
+	return err
+}
+
+// makeContainer gives the monitor the plan and the cgroups.
+func (s *start) makeContainer(ctx context.Context) error {
+	var groups client.Cgroups
+	var err error
+	if groups.Cgroup2, err = s.i.group.Cgroup2Dir(); err != nil {
+		return err
+	}
+	defer func() { _ = groups.Cgroup2.Close() }()
+	if groups.Tasks, err = s.i.group.Tasks(); err != nil {
+		return err
+	}
+	defer func() { closeAll(groups.Tasks) }()
+	if groups.Namespaces, err = s.d.openShares(ctx, s.spec.Definition); err != nil {
+		return err
+	}
+	defer func() { closeAll(groups.Namespaces) }()
+	if s.d.hooks.plan != nil {
+		s.d.hooks.plan(s.plan)
+	}
+	if err = s.i.startFurnishing(ctx); err != nil {
+		return err
+	}
+	logs := client.Logs{Folder: s.openLogs(), MaxBytes: s.d.opts.LogMaxBytes, MaxFiles: s.d.opts.LogMaxFiles}
+	started, err := s.i.monitor.Start(ctx, s.plan, groups, logs)
+	if logs.Folder != nil {
+		_ = logs.Folder.Close()
+	}
+	if err != nil {
+		return err
+	}
+	s.i.mu.Lock()
+	defer s.i.mu.Unlock()
+	s.i.pidfd, s.i.record.InitPID = started.Pidfd, started.PID
+	return nil
+}
+
+// openLogs opens the folder of the domain's logs, and makes it; nil if there are to be none. Without them a domain is worth
+// more than not at all.
+func (s *start) openLogs() *os.File {
+	if s.d.opts.LogDir == "" {
+		return nil
+	}
+	path := filepath.Join(s.d.opts.LogDir, s.spec.UUID)
+	err := os.MkdirAll(path, 0o700)
+	var folder *os.File
+	if err == nil {
+		folder, err = openFolder(path)
+	}
+	if err != nil {
+		s.d.log.Warn("a domain starts without logs", zap.String("uuid", s.spec.UUID), zap.Error(err))
+		return nil
+	}
+	return folder
+}
+
+func (s *start) freeze(ctx context.Context) error {
+	if !s.spec.Paused {
+		return nil
+	}
+	return s.i.group.Freeze(ctx)
+}
+
+// complete makes the start one that can be recovered.
+func (s *start) complete(context.Context) error {
+	s.i.mu.Lock()
+	defer s.i.mu.Unlock()
+	s.i.record.Complete = true
+	return writeRecord(s.i.folder, s.i.record, false)
+}
+
+// checkUUID refuses what must not become a part of a path.
+func checkUUID(uuid string) error {
+	if canonical, err := domain.ParseUUID(uuid); err != nil || canonical != uuid {
+		return fmt.Errorf("read uuid %q: must be in canonical form", uuid)
+	}
+	return nil
+}

@@ -1,0 +1,150 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"io"
+	"syscall"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/davitd/davit/domain"
+	"github.com/davitd/davit/driver"
+	"github.com/davitd/davit/driver/monitor/client"
+	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
+	davitv1 "github.com/davitd/davit/proto/davit/v1"
+)
+
+// OpenConsole connects to a console.
+func (i *instance) OpenConsole(ctx context.Context, o driver.ConsoleOptions) (driver.Stream, error) {
+	const op = "open console"
+	if _, err := i.running(ctx, op); err != nil {
+		return nil, err
+	}
+	open := &monitorv1.OpenConsole{Alias: o.Alias, Force: o.Force, ReadOnly: o.ReadOnly, Follow: o.Follow}
+	switch {
+	case o.Offset != nil:
+		open.Start, open.Offset = monitorv1.ConsoleStart_CONSOLE_START_OFFSET, *o.Offset
+	case o.Scrollback:
+		open.Start = monitorv1.ConsoleStart_CONSOLE_START_OLDEST
+	}
+	s, err := i.monitor.OpenConsole(ctx, open)
+	if err != nil {
+		return nil, i.refused(op, err)
+	}
+	return i.stream(s, o.ReadOnly), nil
+}
+
+// Exec runs a command in the domain, with the capabilities and limits of its init.
+func (i *instance) Exec(ctx context.Context, o driver.ExecOptions) (driver.Stream, error) {
+	const op = "run command"
+	if _, err := i.running(ctx, op); err != nil {
+		return nil, err
+	}
+	x := &monitorv1.Exec{
+		Id: o.ID, Tty: o.TTY, Rows: uint32(o.Rows), Columns: uint32(o.Columns), Detach: o.Detach, Stdin: o.Stdin || o.TTY,
+	}
+	if !o.Attach {
+		if len(o.Argv) == 0 {
+			return nil, &domain.Error{
+				Code: codes.InvalidArgument, Reason: davitv1.ErrorReason_ERROR_REASON_REQUEST_INVALID,
+				Op: op, Subject: i.spec.Definition.GetName(), Message: "the command has no arguments",
+			}
+		}
+		x.Process = i.command(o)
+	}
+	s, err := i.monitor.Exec(ctx, x)
+	if err != nil {
+		return nil, i.refused(op, err)
+	}
+	return i.stream(s, false), nil
+}
+
+// command is a process beside init: it has what init has, and its own variables after those.
+func (i *instance) command(o driver.ExecOptions) *monitorv1.Process {
+	p := initProcess(i.spec.Definition, i.d.facts)
+	p.Argv, p.Cwd, p.Console = o.Argv, o.Cwd, 0
+	if o.User != "" {
+		p.User, p.Group = userAndGroup(o.User)
+	}
+	for _, e := range o.Env {
+		p.Env = setenvLine(p.Env, e)
+	}
+	return p
+}
+
+func (i *instance) stream(s *client.Stream, readOnly bool) *stream {
+	x := &stream{Stream: s, i: i, readOnly: readOnly}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.streams == nil {
+		i.streams = make(map[*stream]bool)
+	}
+	i.streams[x] = true
+	return x
+}
+
+// stream is a monitor's stream in the words of the contract.
+type stream struct {
+	*client.Stream
+	i        *instance
+	readOnly bool
+}
+
+func (s *stream) Opened() driver.StreamOpened {
+	o := s.Stream.Opened()
+	return driver.StreamOpened{Name: o.GetName(), PID: o.GetPid(), Offset: o.GetOffset()}
+}
+
+func (s *stream) Receive() (driver.StreamOutput, error) {
+	for {
+		o, err := s.Stream.Receive()
+		if err != nil {
+			return driver.StreamOutput{}, s.end(err)
+		}
+		switch {
+		case o.GetData() != nil:
+			return driver.StreamOutput{Data: o.GetData().GetData(), Offset: o.GetData().GetOffset()}, nil
+		case len(o.GetStderr()) > 0:
+			return driver.StreamOutput{Stderr: o.GetStderr()}, nil
+		case o.GetExit() != nil:
+			return driver.StreamOutput{Exit: exitOf(o.GetExit())}, nil
+		case o.GetClosed().GetTaken():
+			return driver.StreamOutput{Taken: true}, nil
+		}
+	}
+}
+
+// end tells the end of a stream from its loss. One that was closed by us is at its end.
+func (s *stream) end(err error) error {
+	s.i.mu.Lock()
+	ours := s.i.streams[s]
+	s.i.mu.Unlock()
+	if errors.Is(err, io.EOF) || !ours {
+		return io.EOF
+	}
+	return s.i.refused("read stream", err)
+}
+
+func (s *stream) Send(p []byte) error {
+	if s.readOnly {
+		return &domain.Error{
+			Code: codes.FailedPrecondition, Reason: davitv1.ErrorReason_ERROR_REASON_REQUEST_INVALID,
+			Op: "write to console", Subject: s.Opened().Name, Message: "it was opened read-only",
+		}
+	}
+	return s.Stream.Send(p)
+}
+
+func (s *stream) Signal(n int) error { return s.Stream.Signal(syscall.Signal(n)) }
+
+func (s *stream) Close() error {
+	s.i.mu.Lock()
+	open := s.i.streams[s]
+	delete(s.i.streams, s)
+	s.i.mu.Unlock()
+	if !open {
+		return nil
+	}
+	return s.Stream.Close()
+}
