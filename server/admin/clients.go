@@ -1,0 +1,189 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	davitv1 "github.com/davitd/davit/proto/davit/v1"
+	"github.com/davitd/davit/server/auth"
+)
+
+// Clients are the connections of all sockets. The zero value has none.
+type Clients struct {
+	mu   sync.Mutex
+	last uint64
+	open map[uint64]*client
+}
+
+// client is a connection.
+type client struct {
+	id        uint64
+	socket    string
+	peer      auth.Peer
+	connected time.Time
+	conn      net.Conn
+
+	calls map[uint64]string // that run, by a number of their own
+	next  uint64
+}
+
+// Options are what the server of a socket needs for its connections to be known under the socket's name. They stand in the
+// place of the credentials of package auth.
+func (c *Clients) Options(socket string) []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.Creds(counted{auth.Credentials(), c, socket}),
+		grpc.ChainUnaryInterceptor(c.unary),
+		grpc.ChainStreamInterceptor(c.stream),
+	}
+}
+
+// counted are credentials that count the connections that pass.
+type counted struct {
+	credentials.TransportCredentials
+	clients *Clients
+	socket  string
+}
+
+func (t counted) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	conn, info, err := t.TransportCredentials.ServerHandshake(raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	who, ok := auth.PeerIn(info)
+	if !ok {
+		return nil, nil, errors.New("peer of the connection is not known")
+	}
+	return t.clients.add(t.socket, who, conn), info, nil
+}
+
+func (t counted) Clone() credentials.TransportCredentials {
+	return counted{t.TransportCredentials.Clone(), t.clients, t.socket}
+}
+
+func (c *Clients) add(socket string, who auth.Peer, conn net.Conn) net.Conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open == nil {
+		c.open = make(map[uint64]*client)
+	}
+	c.last++
+	c.open[c.last] = &client{
+		id: c.last, socket: socket, peer: who, connected: time.Now(), conn: conn, calls: make(map[uint64]string),
+	}
+	return &numbered{Conn: conn, address: address{conn.RemoteAddr(), c.last}, clients: c}
+}
+
+// numbered is a connection that has its number in its address.
+type numbered struct {
+	net.Conn
+	address address
+	clients *Clients
+}
+
+// address is that of the other end.
+type address struct {
+	net.Addr
+	id uint64
+}
+
+func (n *numbered) RemoteAddr() net.Addr { return n.address }
+
+// Close ends the connection.
+func (n *numbered) Close() error {
+	n.clients.remove(n.address.id)
+	return n.Conn.Close()
+}
+
+func (c *Clients) remove(id uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.open, id)
+}
+
+// begin notes a call of a connection until end is called.
+func (c *Clients) begin(ctx context.Context, method string) (end func()) {
+	p, _ := peer.FromContext(ctx)
+	if p == nil {
+		return func() {}
+	}
+	at, ok := p.Addr.(address)
+	if !ok {
+		return func() {}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	on := c.open[at.id]
+	if on == nil { // it is cut off already
+		return func() {}
+	}
+	on.next++
+	number := on.next
+	on.calls[number] = method
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(on.calls, number)
+	}
+}
+
+func (c *Clients) unary(ctx context.Context, q any, call *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	defer c.begin(ctx, call.FullMethod)()
+	return next(ctx, q)
+}
+
+func (c *Clients) stream(server any, stream grpc.ServerStream, call *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	defer c.begin(stream.Context(), call.FullMethod)()
+	return next(server, stream)
+}
+
+// List lists the connections in order of their number.
+func (c *Clients) List() []*davitv1.ConnectedClient {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := make([]*davitv1.ConnectedClient, 0, len(c.open))
+	for _, on := range c.open {
+		one := &davitv1.ConnectedClient{
+			Id: on.id, Socket: on.socket, Uid: on.peer.UID, Pid: uint32(on.peer.PID), Connected: timestamppb.New(on.connected),
+		}
+		for _, method := range on.calls {
+			one.Calls = append(one.Calls, method)
+		}
+		slices.Sort(one.Calls)
+		list = append(list, one)
+	}
+	slices.SortFunc(list, func(a, b *davitv1.ConnectedClient) int { return cmp.Compare(a.GetId(), b.GetId()) })
+	return list
+}
+
+// Count counts the connections, and the calls that run on them.
+func (c *Clients) Count() (clients, calls int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, on := range c.open {
+		calls += len(on.calls)
+	}
+	return len(c.open), calls
+}
+
+// Disconnect ends a connection, and so the calls on it; false if there is none of that number.
+func (c *Clients) Disconnect(id uint64) bool {
+	c.mu.Lock()
+	on := c.open[id]
+	delete(c.open, id)
+	c.mu.Unlock()
+	if on == nil {
+		return false
+	}
+	_ = on.conn.Close() // grpc notices, and closes it again
+	return true
+}

@@ -1,0 +1,97 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/tap"
+
+	"github.com/davitd/davit/domain"
+	davitv1 "github.com/davitd/davit/proto/davit/v1"
+)
+
+// Guard denies calls that the peer has not the right for.
+type Guard struct {
+	table Table
+}
+
+// NewGuard guards by a table.
+func NewGuard(t Table) *Guard { return &Guard{table: t} }
+
+// Check tells whether the peer of a call may call a method. What is not known, be it the peer or the method, is denied;
+// a method that davit does not have is UNIMPLEMENTED to those who may call anything at all, so that a newer client can
+// tell it from one that it may not call.
+func (g *Guard) Check(ctx context.Context, method string) error {
+	p, known := PeerOf(ctx)
+	needs, ruled := g.table[method]
+	if known && ruled && needs != davitv1.Access_ACCESS_UNSPECIFIED && p.Access >= needs {
+		return nil
+	}
+	e := &domain.Error{
+		Code:    codes.PermissionDenied,
+		Reason:  davitv1.ErrorReason_ERROR_REASON_ACCESS_DENIED,
+		Op:      "call",
+		Subject: method,
+		Message: fmt.Sprintf("%s access is needed, %s is granted", word(needs), word(p.Access)),
+		Detail:  map[string]string{"method": method, "needed": word(needs), "granted": word(p.Access)},
+	}
+	switch {
+	case !known:
+		e.Message = "the caller is not known"
+	case !ruled && p.Access > davitv1.Access_ACCESS_UNSPECIFIED:
+		e.Code, e.Reason = codes.Unimplemented, davitv1.ErrorReason_ERROR_REASON_REQUEST_INVALID
+		e.Message = "there is no such method"
+	}
+	return e
+}
+
+// word is a right in messages.
+func word(a davitv1.Access) string {
+	switch a {
+	case davitv1.Access_ACCESS_READ:
+		return "read"
+	case davitv1.Access_ACCESS_OPERATE:
+		return "operate"
+	case davitv1.Access_ACCESS_ADMIN:
+		return "admin"
+	default:
+		return "no"
+	}
+}
+
+// Options are what a server needs to be guarded. The first answers when the head of a call is read; the interceptors
+// say the same again at the last place before the service, so that the guard does not hang on one hook of grpc.
+func (g *Guard) Options() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.Creds(Credentials()),
+		grpc.InTapHandle(func(ctx context.Context, call *tap.Info) (context.Context, error) {
+			return ctx, status(g.Check(ctx, call.FullMethodName))
+		}),
+		grpc.ChainUnaryInterceptor(g.unary),
+		grpc.ChainStreamInterceptor(g.stream),
+	}
+}
+
+func (g *Guard) unary(ctx context.Context, req any, call *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	if err := g.Check(ctx, call.FullMethod); err != nil {
+		return nil, status(err)
+	}
+	return next(ctx, req)
+}
+
+func (g *Guard) stream(srv any, ss grpc.ServerStream, call *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	if err := g.Check(ss.Context(), call.FullMethod); err != nil {
+		return status(err)
+	}
+	return next(srv, ss)
+}
+
+// status puts an error into the form that crosses the wire.
+func status(err error) error {
+	if err == nil {
+		return nil
+	}
+	return domain.ToStatus(err).Err()
+}

@@ -1,0 +1,116 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"net"
+	"slices"
+
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/davitd/davit/server/admin"
+	"github.com/davitd/davit/server/auth"
+	"github.com/davitd/davit/server/host"
+	"github.com/davitd/davit/server/rpc"
+)
+
+// door is a way into the daemon: a socket, and the server of those who come through it. Each has limits of its own, so
+// that whoever is at one keeps nobody out of another.
+type door struct {
+	server *grpc.Server
+	socket net.Listener
+}
+
+// openServices makes what the servers of all doors share.
+func (s *Server) openServices() error {
+	table, err := auth.NewTable()
+	if err != nil {
+		return fmt.Errorf("make access table: %w", err)
+	}
+	s.table, s.gate = table, admin.NewGate(table)
+	over, end := context.WithCancel(context.Background())
+	s.calls, s.end = &calls{log: s.log, over: over}, end
+	s.health.SetServingStatus("", healthv1.HealthCheckResponse_NOT_SERVING)
+	return nil
+}
+
+// openSockets listens; connections wait until Serve.
+func (s *Server) openSockets() error {
+	c := s.options.Config
+	var err error
+	if s.run, err = openRunFolder(c.Paths.Run); err != nil {
+		return fmt.Errorf("open run folder: %w", err)
+	}
+	gid, err := c.Socket.gid()
+	if err != nil {
+		return err
+	}
+	mode := fs.FileMode(0o600)
+	if gid >= 0 {
+		mode = 0o660
+	}
+	err = s.openDoor(doorway{
+		name: AdminSocket, word: "daemon", mode: mode, gid: gid, grant: auth.Admin(gid),
+		connections: c.Socket.limits(), calls: adminLimits(), services: s.services(false),
+	})
+	if err == nil && c.Socket.ReadOnly {
+		err = s.openDoor(doorway{
+			name: ReadOnlySocket, word: "read-only", mode: 0o666, gid: -1, grant: auth.ReadOnly,
+			connections: c.Socket.readLimits(), calls: readLimits(), services: s.services(true),
+		})
+	}
+	if err == nil && c.Socket.Admin {
+		err = s.openDoor(doorway{
+			name: RootSocket, word: "admin", mode: 0o600, gid: -1, grant: auth.Admin(-1),
+			calls: adminLimits(), services: s.adminService,
+		})
+	}
+	return err
+}
+
+// doorway is what a door is made of.
+type doorway struct {
+	name, word  string // of the socket's file, and the socket for people
+	mode        fs.FileMode
+	gid         int // negative for none
+	grant       auth.Grant
+	connections auth.Limits
+	calls       []grpc.ServerOption
+	services    func(grpc.ServiceRegistrar)
+}
+
+// services adds those for domains and the host. What the host shows to root only is not told where public is true.
+func (s *Server) services(public bool) func(grpc.ServiceRegistrar) {
+	return func(r grpc.ServiceRegistrar) {
+		rpc.Register(r, s.engine, rpc.Options{
+			Version: s.options.Version, Caller: caller, Logs: s.logs, Host: host.At("/"), Public: public,
+			Diagnose: s.diagnose,
+		})
+	}
+}
+
+// openDoor makes a server and listens for it. A service with a method that has no access rule is refused.
+func (s *Server) openDoor(d doorway) error {
+	calls := slices.Concat(s.clients.Options(d.word), s.gate.Options(), d.calls)
+	server := newGRPC(auth.NewGuard(s.table), s.calls, calls)
+	d.services(server)
+	healthv1.RegisterHealthServer(server, s.health)
+	reflection.Register(server)
+	if err := s.table.Covers(server.GetServiceInfo()); err != nil {
+		return fmt.Errorf("make access table: %w", err)
+	}
+	l, ok := s.options.Sockets[d.name]
+	if !ok {
+		var err error
+		if l, err = s.run.listen(d.name, d.mode, d.gid); err != nil {
+			return err
+		}
+	}
+	log := s.log.With(zap.String("socket", d.name))
+	s.doors = append(s.doors, door{server, auth.Listen(l, d.grant, d.connections, log)})
+	return nil
+}

@@ -1,0 +1,74 @@
+package server
+
+import (
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/encoding/proto"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/davitd/davit/server/auth"
+)
+
+// Limits of a connection. grpc has none of them by itself but those of the message.
+const (
+	maxStreams     = 64      // calls at once on a connection
+	maxMessage     = 2 << 20 // a request: a definition has at most 1 MiB
+	maxHeaders     = 16 << 10
+	handshakeLimit = 5 * time.Second
+	// leastPing is how often a client may ping; one that does so more often is cut off.
+	leastPing = 10 * time.Second
+	// maxIdle is how long a connection may be without a call.
+	maxIdle = 30 * time.Minute
+	// probe is how often a quiet client is asked whether it is there, and deaf how long it has to answer.
+	probe = 2 * time.Minute
+	deaf  = 30 * time.Second
+)
+
+// Limits of a connection to the read-only socket, which every user of the host may open: together they bound what one
+// of them can make the daemon hold.
+const (
+	maxReadStreams = 16
+	maxReadMessage = 64 << 10 // no request to look holds a definition
+	maxReadHeaders = 8 << 10
+	// readWindow is how much of requests is taken before they are dealt with, of a call and of all; grpc has no less.
+	readWindow = 64 << 10
+)
+
+// adminLimits are the limits of connections of those who may do everything.
+func adminLimits() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.MaxHeaderListSize(maxHeaders),
+	}
+}
+
+// readLimits are the limits of connections of those who may only look, their answers included; see [shelf].
+func readLimits() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.MaxConcurrentStreams(maxReadStreams),
+		grpc.MaxRecvMsgSize(maxReadMessage),
+		grpc.MaxHeaderListSize(maxReadHeaders),
+		grpc.StaticStreamWindowSize(readWindow),
+		grpc.StaticConnWindowSize(readWindow),
+		grpc.StatsHandler(shelves{garbage: new(collector)}),
+		grpc.ForceServerCodecV2(shelvingCodec{encoding.GetCodecV2(proto.Name)}),
+		grpc.ChainUnaryInterceptor(shelveAnswer),
+		grpc.ChainStreamInterceptor(shelveMessages),
+	}
+}
+
+// newGRPC makes a server with the limits, the guard and the interceptors.
+func newGRPC(guard *auth.Guard, c *calls, limits []grpc.ServerOption) *grpc.Server {
+	options := []grpc.ServerOption{
+		grpc.ConnectionTimeout(handshakeLimit),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: leastPing, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: maxIdle, Time: probe, Timeout: deaf}),
+		grpc.ChainUnaryInterceptor(c.unary),
+		grpc.ChainStreamInterceptor(c.stream),
+	}
+	options = append(options, guard.Options()...)
+	return grpc.NewServer(append(options, limits...)...)
+}
