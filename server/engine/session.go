@@ -27,9 +27,13 @@ type sessions struct {
 	left   chan struct{} // closed, and another put in its place, when one is let go
 }
 
-// leaving is how long a console that somebody has is waited for: a caller that cancels its call is gone for itself before
-// the daemon hears of it, and may come again at once.
-const leaving = 250 * time.Millisecond
+// A caller that cancels its call is gone for itself before the daemon hears of it, and the daemon's own connection before
+// the monitor does; it may come again at once. So what somebody has is waited for a moment: the departure of a session is
+// told at once, what only the driver sees is asked for again.
+const (
+	leaving  = time.Second
+	askAgain = 10 * time.Millisecond
+)
 
 // OpenConsole connects to a console of an active domain.
 func (e *Engine) OpenConsole(ctx context.Context, q *davitv1.ConsoleOpen) (*Session, error) {
@@ -46,16 +50,24 @@ func (e *Engine) OpenConsole(ctx context.Context, q *davitv1.ConsoleOpen) (*Sess
 	case *davitv1.ConsoleOpen_Scrollback:
 		options.Scrollback = start.Scrollback
 	}
+	return e.sessions.await(ctx, func() (driver.Stream, error) { return instance.OpenConsole(ctx, options) })
+}
+
+// await opens a session, and waits a moment for one who has it and is leaving.
+func (s *sessions) await(ctx context.Context, open func() (driver.Stream, error)) (*Session, error) {
 	patience := time.NewTimer(leaving)
 	defer patience.Stop()
+	again := time.NewTicker(askAgain)
+	defer again.Stop()
 	for {
-		left := e.sessions.departure()
-		session, err := e.sessions.add(instance.OpenConsole(ctx, options))
+		left := s.departure()
+		session, err := s.add(open())
 		if e, ok := errors.AsType[*domain.Error](err); !ok || e.Reason != davitv1.ErrorReason_ERROR_REASON_RESOURCE_BUSY {
 			return session, err
 		}
 		select {
 		case <-left:
+		case <-again.C:
 		case <-patience.C:
 			return nil, err
 		case <-ctx.Done():
@@ -94,7 +106,8 @@ func (e *Engine) AttachExec(ctx context.Context, q *davitv1.ExecAttach) (*Sessio
 	if err != nil {
 		return nil, err
 	}
-	return e.sessions.add(instance.Exec(ctx, driver.ExecOptions{ID: q.GetExecId(), Attach: true}))
+	options := driver.ExecOptions{ID: q.GetExecId(), Attach: true}
+	return e.sessions.await(ctx, func() (driver.Stream, error) { return instance.Exec(ctx, options) })
 }
 
 // maxArguments is how much argv and environment of a command may be, together; Linux's own limit depends on the stack.
