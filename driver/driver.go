@@ -6,7 +6,7 @@
 // makes up for each start, before anything is done. Whatever a driver makes on the host it can find again by the Ref,
 // so that an engine that was killed at any instant asks [Driver.Recover] and learns the truth.
 //
-// Abilities that not every driver has are small interfaces of their own ([Planner], [FilesystemLister]), found by
+// Abilities that not every driver has are small interfaces of their own ([Planner], [FilesystemLister], [DeviceReporter]), found by
 // assertion and told by [Capabilities].
 //
 // Errors are *domain.Error where a caller can act on them; all others count as internal. Package drivertest is this
@@ -61,6 +61,21 @@ type FilesystemLister interface {
 	// Filesystems lists mounts as init sees them, in the order in which they were made; see ListFilesystemsResponse for
 	// how many. What the container was given is told by its alias in the live definition.
 	Filesystems(ctx context.Context) ([]*davitv1.MountedFilesystem, error)
+}
+
+// DeviceReporter is an instance that can tell what its devices do.
+type DeviceReporter interface {
+	// Interfaces tells the network interfaces, those of the definition first and in its order, then those that the guest has beside
+	// them, but for its loopback.
+	Interfaces(ctx context.Context) ([]*davitv1.InterfaceStatus, error)
+	// BlockDevices tells the disks, in the order of the definition.
+	BlockDevices(ctx context.Context) ([]*davitv1.BlockDeviceStatus, error)
+}
+
+// Completer is an instance that chooses names which the definition leaves open.
+type Completer interface {
+	// Complete writes into a copy of the definition that runs what was chosen: the names of host ends.
+	Complete(def *davitv1.Domain)
 }
 
 // Ref names one run of a domain.
@@ -118,8 +133,11 @@ type Instance interface {
 	Suspend(ctx context.Context) error
 	// Resume lets them run on.
 	Resume(ctx context.Context) error
-	// Update makes the limits of the container, and what follows the end of its init, those of a definition that differs
-	// from the live one in nothing else: all of it or, with an error, nothing. It may be told what holds already.
+	// Update makes the limits of the container, what follows the end of its init, and its devices those of a definition that
+	// differs from the live one in nothing else: all of it or, with an error, nothing. Devices are told apart by their aliases; one
+	// whose definition is another now is changed, or refused. It may be told what holds already, also by a daemon that
+	// does not know how far the one before it came: devices are then made what the definition says. A device that is in use
+	// and was to go is an error with reason DEVICE_BUSY.
 	Update(ctx context.Context, def *davitv1.Domain) error
 	// Stats measures.
 	Stats(ctx context.Context) (*davitv1.DomainStats, error)

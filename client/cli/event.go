@@ -194,16 +194,21 @@ func wordOf(ev *davitv1.Event) string {
 	case *davitv1.Event_MetadataChange:
 		return "metadata-change"
 	case *davitv1.Event_Device:
-		if kind.Device.GetAdded() {
-			return "device-added"
-		}
-		return "device-removed"
+		return deviceWords[kind.Device.GetType()]
 	case *davitv1.Event_Oom:
 		return "oom"
 	case *davitv1.Event_Tunable:
 		return "tunable"
 	}
 	return "unknown"
+}
+
+// deviceWords are virsh's words; it has none for a device that changes.
+var deviceWords = map[davitv1.DeviceEventType]string{
+	davitv1.DeviceEventType_DEVICE_EVENT_TYPE_ADDED:          "device-added",
+	davitv1.DeviceEventType_DEVICE_EVENT_TYPE_REMOVED:        "device-removed",
+	davitv1.DeviceEventType_DEVICE_EVENT_TYPE_REMOVAL_FAILED: "device-removal-failed",
+	davitv1.DeviceEventType_DEVICE_EVENT_TYPE_UPDATED:        "device-updated",
 }
 
 // eventDetail is what follows the domain in the line of an event.

@@ -22,7 +22,8 @@ const (
 	defaultPeriod = 100000
 )
 
-// Update writes limits to the cgroup and tells the monitor the policy. If one is refused all is made as it was.
+// Update writes limits to the cgroup, makes and removes devices, and tells the monitor the policy. If one is refused all is made
+// as it was.
 func (i *instance) Update(ctx context.Context, def *davitv1.Domain) error {
 	const op = "update domain"
 	if _, err := i.running(ctx, op); err != nil {
@@ -30,6 +31,9 @@ func (i *instance) Update(ctx context.Context, def *davitv1.Domain) error {
 	}
 	i.updating.Lock()
 	defer i.updating.Unlock()
+	if err := i.refit(ctx, def); err != nil {
+		return err
+	}
 	if err := i.limit(def); err != nil {
 		return errors.Join(i.limitRefused(op, err), i.limit(i.definition()))
 	}

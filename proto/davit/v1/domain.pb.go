@@ -681,6 +681,8 @@ type Domain struct {
 	LxcNamespace *LxcNamespace `protobuf:"bytes,32,opt,name=lxc_namespace,json=lxcNamespace" json:"lxc_namespace,omitempty"`
 	// Greatest number of processes and threads in the domain (cgroup pids.max); davit's own element.
 	PidsLimit uint64 `protobuf:"varint,40,opt,name=pids_limit,json=pidsLimit" json:"pids_limit,omitempty"`
+	// How restarts are held back, and when there are too many of them; davit's own element.
+	Restart *Restart `protobuf:"bytes,41,opt,name=restart" json:"restart,omitempty"`
 	// Elements that only other drivers of libvirt act on, each as XML; kept as given.
 	Other         []string `protobuf:"bytes,50,rep,name=other" json:"other,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -906,11 +908,94 @@ func (x *Domain) GetPidsLimit() uint64 {
 	return 0
 }
 
+func (x *Domain) GetRestart() *Restart {
+	if x != nil {
+		return x.Restart
+	}
+	return nil
+}
+
 func (x *Domain) GetOther() []string {
 	if x != nil {
 		return x.Other
 	}
 	return nil
+}
+
+// Restart is how the restarts of on_poweroff, on_reboot and on_crash are held back. The first one comes at once; each that
+// follows an init that ran for less than a minute waits, for twice as long as the one before it. So it is without the element,
+// too, and while the daemon is away.
+type Restart struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How long the second restart in a row waits, in milliseconds, 1 to 3600000; 100 when absent. Not above max_delay_ms.
+	DelayMs *uint32 `protobuf:"varint,1,opt,name=delay_ms,json=delayMs" json:"delay_ms,omitempty"`
+	// The longest that a restart waits, in milliseconds, 1 to 3600000; 30000 when absent, and not less than delay_ms.
+	MaxDelayMs *uint32 `protobuf:"varint,2,opt,name=max_delay_ms,json=maxDelayMs" json:"max_delay_ms,omitempty"`
+	// The most restarts within interval_s, 1 to 1000: instead of one more the domain is shut off. No limit when absent.
+	Limit *uint32 `protobuf:"varint,3,opt,name=limit" json:"limit,omitempty"`
+	// The time in which limit counts restarts, in seconds, 1 to 604800; 600 when absent. Only with limit. At the end of each init
+	// it is the time before that.
+	IntervalS     *uint32 `protobuf:"varint,4,opt,name=interval_s,json=intervalS" json:"interval_s,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Restart) Reset() {
+	*x = Restart{}
+	mi := &file_davit_v1_domain_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Restart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Restart) ProtoMessage() {}
+
+func (x *Restart) ProtoReflect() protoreflect.Message {
+	mi := &file_davit_v1_domain_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Restart.ProtoReflect.Descriptor instead.
+func (*Restart) Descriptor() ([]byte, []int) {
+	return file_davit_v1_domain_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Restart) GetDelayMs() uint32 {
+	if x != nil && x.DelayMs != nil {
+		return *x.DelayMs
+	}
+	return 0
+}
+
+func (x *Restart) GetMaxDelayMs() uint32 {
+	if x != nil && x.MaxDelayMs != nil {
+		return *x.MaxDelayMs
+	}
+	return 0
+}
+
+func (x *Restart) GetLimit() uint32 {
+	if x != nil && x.Limit != nil {
+		return *x.Limit
+	}
+	return 0
+}
+
+func (x *Restart) GetIntervalS() uint32 {
+	if x != nil && x.IntervalS != nil {
+		return *x.IntervalS
+	}
+	return 0
 }
 
 // BlkioTune is the domain's share and bandwidth of block devices.
@@ -927,7 +1012,7 @@ type BlkioTune struct {
 
 func (x *BlkioTune) Reset() {
 	*x = BlkioTune{}
-	mi := &file_davit_v1_domain_proto_msgTypes[1]
+	mi := &file_davit_v1_domain_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -939,7 +1024,7 @@ func (x *BlkioTune) String() string {
 func (*BlkioTune) ProtoMessage() {}
 
 func (x *BlkioTune) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_proto_msgTypes[1]
+	mi := &file_davit_v1_domain_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -952,7 +1037,7 @@ func (x *BlkioTune) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlkioTune.ProtoReflect.Descriptor instead.
 func (*BlkioTune) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_proto_rawDescGZIP(), []int{1}
+	return file_davit_v1_domain_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *BlkioTune) GetWeight() uint32 {
@@ -992,7 +1077,7 @@ type BlkioDevice struct {
 
 func (x *BlkioDevice) Reset() {
 	*x = BlkioDevice{}
-	mi := &file_davit_v1_domain_proto_msgTypes[2]
+	mi := &file_davit_v1_domain_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1004,7 +1089,7 @@ func (x *BlkioDevice) String() string {
 func (*BlkioDevice) ProtoMessage() {}
 
 func (x *BlkioDevice) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_proto_msgTypes[2]
+	mi := &file_davit_v1_domain_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1017,7 +1102,7 @@ func (x *BlkioDevice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlkioDevice.ProtoReflect.Descriptor instead.
 func (*BlkioDevice) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_proto_rawDescGZIP(), []int{2}
+	return file_davit_v1_domain_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *BlkioDevice) GetPath() string {
@@ -1080,7 +1165,7 @@ type NumaTune struct {
 
 func (x *NumaTune) Reset() {
 	*x = NumaTune{}
-	mi := &file_davit_v1_domain_proto_msgTypes[3]
+	mi := &file_davit_v1_domain_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1092,7 +1177,7 @@ func (x *NumaTune) String() string {
 func (*NumaTune) ProtoMessage() {}
 
 func (x *NumaTune) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_proto_msgTypes[3]
+	mi := &file_davit_v1_domain_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1105,7 +1190,7 @@ func (x *NumaTune) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NumaTune.ProtoReflect.Descriptor instead.
 func (*NumaTune) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_proto_rawDescGZIP(), []int{3}
+	return file_davit_v1_domain_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *NumaTune) GetMode() NumaMode {
@@ -1153,7 +1238,7 @@ type MemoryTune struct {
 
 func (x *MemoryTune) Reset() {
 	*x = MemoryTune{}
-	mi := &file_davit_v1_domain_proto_msgTypes[4]
+	mi := &file_davit_v1_domain_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1165,7 +1250,7 @@ func (x *MemoryTune) String() string {
 func (*MemoryTune) ProtoMessage() {}
 
 func (x *MemoryTune) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_proto_msgTypes[4]
+	mi := &file_davit_v1_domain_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1178,7 +1263,7 @@ func (x *MemoryTune) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MemoryTune.ProtoReflect.Descriptor instead.
 func (*MemoryTune) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_proto_rawDescGZIP(), []int{4}
+	return file_davit_v1_domain_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *MemoryTune) GetHardLimitKib() uint64 {
@@ -1226,7 +1311,7 @@ type Vcpu struct {
 
 func (x *Vcpu) Reset() {
 	*x = Vcpu{}
-	mi := &file_davit_v1_domain_proto_msgTypes[5]
+	mi := &file_davit_v1_domain_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1238,7 +1323,7 @@ func (x *Vcpu) String() string {
 func (*Vcpu) ProtoMessage() {}
 
 func (x *Vcpu) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_proto_msgTypes[5]
+	mi := &file_davit_v1_domain_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1251,7 +1336,7 @@ func (x *Vcpu) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Vcpu.ProtoReflect.Descriptor instead.
 func (*Vcpu) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_proto_rawDescGZIP(), []int{5}
+	return file_davit_v1_domain_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Vcpu) GetPlacement() VcpuPlacement {
@@ -1299,7 +1384,7 @@ type CpuTune struct {
 
 func (x *CpuTune) Reset() {
 	*x = CpuTune{}
-	mi := &file_davit_v1_domain_proto_msgTypes[6]
+	mi := &file_davit_v1_domain_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1311,7 +1396,7 @@ func (x *CpuTune) String() string {
 func (*CpuTune) ProtoMessage() {}
 
 func (x *CpuTune) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_proto_msgTypes[6]
+	mi := &file_davit_v1_domain_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1324,7 +1409,7 @@ func (x *CpuTune) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CpuTune.ProtoReflect.Descriptor instead.
 func (*CpuTune) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_proto_rawDescGZIP(), []int{6}
+	return file_davit_v1_domain_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CpuTune) GetShares() uint64 {
@@ -1386,7 +1471,7 @@ type Os struct {
 
 func (x *Os) Reset() {
 	*x = Os{}
-	mi := &file_davit_v1_domain_proto_msgTypes[7]
+	mi := &file_davit_v1_domain_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1398,7 +1483,7 @@ func (x *Os) String() string {
 func (*Os) ProtoMessage() {}
 
 func (x *Os) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_proto_msgTypes[7]
+	mi := &file_davit_v1_domain_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1411,7 +1496,7 @@ func (x *Os) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Os.ProtoReflect.Descriptor instead.
 func (*Os) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_proto_rawDescGZIP(), []int{7}
+	return file_davit_v1_domain_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Os) GetArch() string {
@@ -1504,7 +1589,7 @@ type InitEnv struct {
 
 func (x *InitEnv) Reset() {
 	*x = InitEnv{}
-	mi := &file_davit_v1_domain_proto_msgTypes[8]
+	mi := &file_davit_v1_domain_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1516,7 +1601,7 @@ func (x *InitEnv) String() string {
 func (*InitEnv) ProtoMessage() {}
 
 func (x *InitEnv) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_proto_msgTypes[8]
+	mi := &file_davit_v1_domain_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1529,7 +1614,7 @@ func (x *InitEnv) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InitEnv.ProtoReflect.Descriptor instead.
 func (*InitEnv) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_proto_rawDescGZIP(), []int{8}
+	return file_davit_v1_domain_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *InitEnv) GetName() string {
@@ -1559,7 +1644,7 @@ type IdMap struct {
 
 func (x *IdMap) Reset() {
 	*x = IdMap{}
-	mi := &file_davit_v1_domain_proto_msgTypes[9]
+	mi := &file_davit_v1_domain_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1571,7 +1656,7 @@ func (x *IdMap) String() string {
 func (*IdMap) ProtoMessage() {}
 
 func (x *IdMap) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_proto_msgTypes[9]
+	mi := &file_davit_v1_domain_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1584,7 +1669,7 @@ func (x *IdMap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdMap.ProtoReflect.Descriptor instead.
 func (*IdMap) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_proto_rawDescGZIP(), []int{9}
+	return file_davit_v1_domain_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *IdMap) GetUid() []*IdRange {
@@ -1616,7 +1701,7 @@ type IdRange struct {
 
 func (x *IdRange) Reset() {
 	*x = IdRange{}
-	mi := &file_davit_v1_domain_proto_msgTypes[10]
+	mi := &file_davit_v1_domain_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1628,7 +1713,7 @@ func (x *IdRange) String() string {
 func (*IdRange) ProtoMessage() {}
 
 func (x *IdRange) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_proto_msgTypes[10]
+	mi := &file_davit_v1_domain_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1641,7 +1726,7 @@ func (x *IdRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdRange.ProtoReflect.Descriptor instead.
 func (*IdRange) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_proto_rawDescGZIP(), []int{10}
+	return file_davit_v1_domain_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *IdRange) GetStart() uint32 {
@@ -1686,7 +1771,7 @@ type Clock struct {
 
 func (x *Clock) Reset() {
 	*x = Clock{}
-	mi := &file_davit_v1_domain_proto_msgTypes[11]
+	mi := &file_davit_v1_domain_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1698,7 +1783,7 @@ func (x *Clock) String() string {
 func (*Clock) ProtoMessage() {}
 
 func (x *Clock) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_proto_msgTypes[11]
+	mi := &file_davit_v1_domain_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1711,7 +1796,7 @@ func (x *Clock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Clock.ProtoReflect.Descriptor instead.
 func (*Clock) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_proto_rawDescGZIP(), []int{11}
+	return file_davit_v1_domain_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Clock) GetOffset() ClockOffset {
@@ -1780,7 +1865,7 @@ type Timer struct {
 
 func (x *Timer) Reset() {
 	*x = Timer{}
-	mi := &file_davit_v1_domain_proto_msgTypes[12]
+	mi := &file_davit_v1_domain_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1792,7 +1877,7 @@ func (x *Timer) String() string {
 func (*Timer) ProtoMessage() {}
 
 func (x *Timer) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_proto_msgTypes[12]
+	mi := &file_davit_v1_domain_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1805,7 +1890,7 @@ func (x *Timer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Timer.ProtoReflect.Descriptor instead.
 func (*Timer) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_proto_rawDescGZIP(), []int{12}
+	return file_davit_v1_domain_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Timer) GetName() TimerName {
@@ -1876,7 +1961,7 @@ type SecurityLabel struct {
 
 func (x *SecurityLabel) Reset() {
 	*x = SecurityLabel{}
-	mi := &file_davit_v1_domain_proto_msgTypes[13]
+	mi := &file_davit_v1_domain_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1888,7 +1973,7 @@ func (x *SecurityLabel) String() string {
 func (*SecurityLabel) ProtoMessage() {}
 
 func (x *SecurityLabel) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_proto_msgTypes[13]
+	mi := &file_davit_v1_domain_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1901,7 +1986,7 @@ func (x *SecurityLabel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecurityLabel.ProtoReflect.Descriptor instead.
 func (*SecurityLabel) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_proto_rawDescGZIP(), []int{13}
+	return file_davit_v1_domain_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SecurityLabel) GetType() SecurityLabelType {
@@ -1957,7 +2042,7 @@ type LxcNamespace struct {
 
 func (x *LxcNamespace) Reset() {
 	*x = LxcNamespace{}
-	mi := &file_davit_v1_domain_proto_msgTypes[14]
+	mi := &file_davit_v1_domain_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1969,7 +2054,7 @@ func (x *LxcNamespace) String() string {
 func (*LxcNamespace) ProtoMessage() {}
 
 func (x *LxcNamespace) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_proto_msgTypes[14]
+	mi := &file_davit_v1_domain_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1982,7 +2067,7 @@ func (x *LxcNamespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LxcNamespace.ProtoReflect.Descriptor instead.
 func (*LxcNamespace) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_proto_rawDescGZIP(), []int{14}
+	return file_davit_v1_domain_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *LxcNamespace) GetSharenet() *LxcNamespaceShare {
@@ -2019,7 +2104,7 @@ type LxcNamespaceShare struct {
 
 func (x *LxcNamespaceShare) Reset() {
 	*x = LxcNamespaceShare{}
-	mi := &file_davit_v1_domain_proto_msgTypes[15]
+	mi := &file_davit_v1_domain_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2031,7 +2116,7 @@ func (x *LxcNamespaceShare) String() string {
 func (*LxcNamespaceShare) ProtoMessage() {}
 
 func (x *LxcNamespaceShare) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_proto_msgTypes[15]
+	mi := &file_davit_v1_domain_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2044,7 +2129,7 @@ func (x *LxcNamespaceShare) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LxcNamespaceShare.ProtoReflect.Descriptor instead.
 func (*LxcNamespaceShare) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_proto_rawDescGZIP(), []int{15}
+	return file_davit_v1_domain_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LxcNamespaceShare) GetType() LxcNamespaceSource {
@@ -2065,7 +2150,7 @@ var File_davit_v1_domain_proto protoreflect.FileDescriptor
 
 const file_davit_v1_domain_proto_rawDesc = "" +
 	"\n" +
-	"\x15davit/v1/domain.proto\x12\bdavit.v1\x1a\x15davit/v1/device.proto\x1a\x16davit/v1/feature.proto\x1a\x12davit/v1/xml.proto\"\xf5\x0f\n" +
+	"\x15davit/v1/domain.proto\x12\bdavit.v1\x1a\x15davit/v1/device.proto\x1a\x16davit/v1/feature.proto\x1a\x12davit/v1/xml.proto\"\xb7\x10\n" +
 	"\x06Domain\x125\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x14.davit.v1.DomainTypeB\v\xda\xce\x18\a\n" +
 	"\x05@typeR\x04type\x12\x1b\n" +
@@ -2129,13 +2214,26 @@ const file_davit_v1_domain_proto_rawDesc = "" +
 	"\rlxc:namespaceR\flxcNamespace\x126\n" +
 	"\n" +
 	"pids_limit\x18( \x01(\x04B\x17\xda\xce\x18\x13\n" +
-	"\x11davit:pids/@limitR\tpidsLimit\x12\xd7\x01\n" +
+	"\x11davit:pids/@limitR\tpidsLimit\x12@\n" +
+	"\arestart\x18) \x01(\v2\x11.davit.v1.RestartB\x13\xda\xce\x18\x0f\n" +
+	"\rdavit:restartR\arestart\x12\xd7\x01\n" +
 	"\x05other\x182 \x03(\tB\xc0\x01\xda\xce\x18\xbb\x01\n" +
 	"\x01*J\x05genidJ\tmaxMemoryJ\rmemoryBackingJ\tiothreadsJ\viothreadidsJ\x0fdefaultiothreadJ\x0ethrottlegroupsJ\n" +
 	"bootloaderJ\x0fbootloader_argsJ\asysinfoJ\x03cpuJ\x0eon_lockfailureJ\x02pmJ\x04perfJ\akeywrapJ\x0elaunchSecurityR\x05other:{\xda\xce\x18w\n" +
 	"\x06domain\x120\n" +
 	"\x03lxc\x12)http://libvirt.org/schemas/domain/lxc/1.0\x12;\n" +
-	"\x05davit\x122https://github.com/davitd/davit/schemas/domain/1.0\"n\n" +
+	"\x05davit\x122https://github.com/davitd/davit/schemas/domain/1.0\"\xd6\x01\n" +
+	"\aRestart\x12/\n" +
+	"\bdelay_ms\x18\x01 \x01(\rB\x14\xda\xce\x18\v\n" +
+	"\t@delay_ms\xaa\x01\x02\b\x01R\adelayMs\x12:\n" +
+	"\fmax_delay_ms\x18\x02 \x01(\rB\x18\xda\xce\x18\x0f\n" +
+	"\r@max_delay_ms\xaa\x01\x02\b\x01R\n" +
+	"maxDelayMs\x12'\n" +
+	"\x05limit\x18\x03 \x01(\rB\x11\xda\xce\x18\b\n" +
+	"\x06@limit\xaa\x01\x02\b\x01R\x05limit\x125\n" +
+	"\n" +
+	"interval_s\x18\x04 \x01(\rB\x16\xda\xce\x18\r\n" +
+	"\v@interval_s\xaa\x01\x02\b\x01R\tintervalS\"n\n" +
 	"\tBlkioTune\x12$\n" +
 	"\x06weight\x18\x01 \x01(\rB\f\xda\xce\x18\b\n" +
 	"\x06weightR\x06weight\x12;\n" +
@@ -2372,7 +2470,7 @@ func file_davit_v1_domain_proto_rawDescGZIP() []byte {
 }
 
 var file_davit_v1_domain_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
-var file_davit_v1_domain_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_davit_v1_domain_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_davit_v1_domain_proto_goTypes = []any{
 	(DomainType)(0),           // 0: davit.v1.DomainType
 	(LifecycleAction)(0),      // 1: davit.v1.LifecycleAction
@@ -2385,62 +2483,64 @@ var file_davit_v1_domain_proto_goTypes = []any{
 	(SecurityLabelType)(0),    // 8: davit.v1.SecurityLabelType
 	(LxcNamespaceSource)(0),   // 9: davit.v1.LxcNamespaceSource
 	(*Domain)(nil),            // 10: davit.v1.Domain
-	(*BlkioTune)(nil),         // 11: davit.v1.BlkioTune
-	(*BlkioDevice)(nil),       // 12: davit.v1.BlkioDevice
-	(*NumaTune)(nil),          // 13: davit.v1.NumaTune
-	(*MemoryTune)(nil),        // 14: davit.v1.MemoryTune
-	(*Vcpu)(nil),              // 15: davit.v1.Vcpu
-	(*CpuTune)(nil),           // 16: davit.v1.CpuTune
-	(*Os)(nil),                // 17: davit.v1.Os
-	(*InitEnv)(nil),           // 18: davit.v1.InitEnv
-	(*IdMap)(nil),             // 19: davit.v1.IdMap
-	(*IdRange)(nil),           // 20: davit.v1.IdRange
-	(*Clock)(nil),             // 21: davit.v1.Clock
-	(*Timer)(nil),             // 22: davit.v1.Timer
-	(*SecurityLabel)(nil),     // 23: davit.v1.SecurityLabel
-	(*LxcNamespace)(nil),      // 24: davit.v1.LxcNamespace
-	(*LxcNamespaceShare)(nil), // 25: davit.v1.LxcNamespaceShare
-	(*Features)(nil),          // 26: davit.v1.Features
-	(*Devices)(nil),           // 27: davit.v1.Devices
+	(*Restart)(nil),           // 11: davit.v1.Restart
+	(*BlkioTune)(nil),         // 12: davit.v1.BlkioTune
+	(*BlkioDevice)(nil),       // 13: davit.v1.BlkioDevice
+	(*NumaTune)(nil),          // 14: davit.v1.NumaTune
+	(*MemoryTune)(nil),        // 15: davit.v1.MemoryTune
+	(*Vcpu)(nil),              // 16: davit.v1.Vcpu
+	(*CpuTune)(nil),           // 17: davit.v1.CpuTune
+	(*Os)(nil),                // 18: davit.v1.Os
+	(*InitEnv)(nil),           // 19: davit.v1.InitEnv
+	(*IdMap)(nil),             // 20: davit.v1.IdMap
+	(*IdRange)(nil),           // 21: davit.v1.IdRange
+	(*Clock)(nil),             // 22: davit.v1.Clock
+	(*Timer)(nil),             // 23: davit.v1.Timer
+	(*SecurityLabel)(nil),     // 24: davit.v1.SecurityLabel
+	(*LxcNamespace)(nil),      // 25: davit.v1.LxcNamespace
+	(*LxcNamespaceShare)(nil), // 26: davit.v1.LxcNamespaceShare
+	(*Features)(nil),          // 27: davit.v1.Features
+	(*Devices)(nil),           // 28: davit.v1.Devices
 }
 var file_davit_v1_domain_proto_depIdxs = []int32{
 	0,  // 0: davit.v1.Domain.type:type_name -> davit.v1.DomainType
-	11, // 1: davit.v1.Domain.blkiotune:type_name -> davit.v1.BlkioTune
-	14, // 2: davit.v1.Domain.memtune:type_name -> davit.v1.MemoryTune
-	15, // 3: davit.v1.Domain.vcpu:type_name -> davit.v1.Vcpu
-	16, // 4: davit.v1.Domain.cputune:type_name -> davit.v1.CpuTune
-	13, // 5: davit.v1.Domain.numatune:type_name -> davit.v1.NumaTune
-	17, // 6: davit.v1.Domain.os:type_name -> davit.v1.Os
-	19, // 7: davit.v1.Domain.idmap:type_name -> davit.v1.IdMap
-	26, // 8: davit.v1.Domain.features:type_name -> davit.v1.Features
-	21, // 9: davit.v1.Domain.clock:type_name -> davit.v1.Clock
+	12, // 1: davit.v1.Domain.blkiotune:type_name -> davit.v1.BlkioTune
+	15, // 2: davit.v1.Domain.memtune:type_name -> davit.v1.MemoryTune
+	16, // 3: davit.v1.Domain.vcpu:type_name -> davit.v1.Vcpu
+	17, // 4: davit.v1.Domain.cputune:type_name -> davit.v1.CpuTune
+	14, // 5: davit.v1.Domain.numatune:type_name -> davit.v1.NumaTune
+	18, // 6: davit.v1.Domain.os:type_name -> davit.v1.Os
+	20, // 7: davit.v1.Domain.idmap:type_name -> davit.v1.IdMap
+	27, // 8: davit.v1.Domain.features:type_name -> davit.v1.Features
+	22, // 9: davit.v1.Domain.clock:type_name -> davit.v1.Clock
 	1,  // 10: davit.v1.Domain.on_poweroff:type_name -> davit.v1.LifecycleAction
 	1,  // 11: davit.v1.Domain.on_reboot:type_name -> davit.v1.LifecycleAction
 	1,  // 12: davit.v1.Domain.on_crash:type_name -> davit.v1.LifecycleAction
-	27, // 13: davit.v1.Domain.devices:type_name -> davit.v1.Devices
-	23, // 14: davit.v1.Domain.seclabel:type_name -> davit.v1.SecurityLabel
-	24, // 15: davit.v1.Domain.lxc_namespace:type_name -> davit.v1.LxcNamespace
-	12, // 16: davit.v1.BlkioTune.device:type_name -> davit.v1.BlkioDevice
-	2,  // 17: davit.v1.NumaTune.mode:type_name -> davit.v1.NumaMode
-	3,  // 18: davit.v1.NumaTune.placement:type_name -> davit.v1.NumaPlacement
-	4,  // 19: davit.v1.Vcpu.placement:type_name -> davit.v1.VcpuPlacement
-	18, // 20: davit.v1.Os.initenv:type_name -> davit.v1.InitEnv
-	20, // 21: davit.v1.IdMap.uid:type_name -> davit.v1.IdRange
-	20, // 22: davit.v1.IdMap.gid:type_name -> davit.v1.IdRange
-	5,  // 23: davit.v1.Clock.offset:type_name -> davit.v1.ClockOffset
-	6,  // 24: davit.v1.Clock.basis:type_name -> davit.v1.ClockBasis
-	22, // 25: davit.v1.Clock.timer:type_name -> davit.v1.Timer
-	7,  // 26: davit.v1.Timer.name:type_name -> davit.v1.TimerName
-	8,  // 27: davit.v1.SecurityLabel.type:type_name -> davit.v1.SecurityLabelType
-	25, // 28: davit.v1.LxcNamespace.sharenet:type_name -> davit.v1.LxcNamespaceShare
-	25, // 29: davit.v1.LxcNamespace.shareipc:type_name -> davit.v1.LxcNamespaceShare
-	25, // 30: davit.v1.LxcNamespace.shareuts:type_name -> davit.v1.LxcNamespaceShare
-	9,  // 31: davit.v1.LxcNamespaceShare.type:type_name -> davit.v1.LxcNamespaceSource
-	32, // [32:32] is the sub-list for method output_type
-	32, // [32:32] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	28, // 13: davit.v1.Domain.devices:type_name -> davit.v1.Devices
+	24, // 14: davit.v1.Domain.seclabel:type_name -> davit.v1.SecurityLabel
+	25, // 15: davit.v1.Domain.lxc_namespace:type_name -> davit.v1.LxcNamespace
+	11, // 16: davit.v1.Domain.restart:type_name -> davit.v1.Restart
+	13, // 17: davit.v1.BlkioTune.device:type_name -> davit.v1.BlkioDevice
+	2,  // 18: davit.v1.NumaTune.mode:type_name -> davit.v1.NumaMode
+	3,  // 19: davit.v1.NumaTune.placement:type_name -> davit.v1.NumaPlacement
+	4,  // 20: davit.v1.Vcpu.placement:type_name -> davit.v1.VcpuPlacement
+	19, // 21: davit.v1.Os.initenv:type_name -> davit.v1.InitEnv
+	21, // 22: davit.v1.IdMap.uid:type_name -> davit.v1.IdRange
+	21, // 23: davit.v1.IdMap.gid:type_name -> davit.v1.IdRange
+	5,  // 24: davit.v1.Clock.offset:type_name -> davit.v1.ClockOffset
+	6,  // 25: davit.v1.Clock.basis:type_name -> davit.v1.ClockBasis
+	23, // 26: davit.v1.Clock.timer:type_name -> davit.v1.Timer
+	7,  // 27: davit.v1.Timer.name:type_name -> davit.v1.TimerName
+	8,  // 28: davit.v1.SecurityLabel.type:type_name -> davit.v1.SecurityLabelType
+	26, // 29: davit.v1.LxcNamespace.sharenet:type_name -> davit.v1.LxcNamespaceShare
+	26, // 30: davit.v1.LxcNamespace.shareipc:type_name -> davit.v1.LxcNamespaceShare
+	26, // 31: davit.v1.LxcNamespace.shareuts:type_name -> davit.v1.LxcNamespaceShare
+	9,  // 32: davit.v1.LxcNamespaceShare.type:type_name -> davit.v1.LxcNamespaceSource
+	33, // [33:33] is the sub-list for method output_type
+	33, // [33:33] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_davit_v1_domain_proto_init() }
@@ -2457,7 +2557,7 @@ func file_davit_v1_domain_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_davit_v1_domain_proto_rawDesc), len(file_davit_v1_domain_proto_rawDesc)),
 			NumEnums:      10,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -2811,7 +2811,11 @@ type DomainStats struct {
 	// Greatest use of memory so far.
 	MemoryPeakBytes uint64 `protobuf:"varint,11,opt,name=memory_peak_bytes,json=memoryPeakBytes" json:"memory_peak_bytes,omitempty"`
 	// Processor time used on each processor, in their order; empty where the kernel does not count it (version 2).
-	PerCpuTime    []*durationpb.Duration `protobuf:"bytes,12,rep,name=per_cpu_time,json=perCpuTime" json:"per_cpu_time,omitempty"`
+	PerCpuTime []*durationpb.Duration `protobuf:"bytes,12,rep,name=per_cpu_time,json=perCpuTime" json:"per_cpu_time,omitempty"`
+	// Its network interfaces, those of the definition, without their addresses.
+	Interfaces []*InterfaceStatus `protobuf:"bytes,13,rep,name=interfaces" json:"interfaces,omitempty"`
+	// Its disks.
+	BlockDevices  []*BlockDeviceStatus `protobuf:"bytes,14,rep,name=block_devices,json=blockDevices" json:"block_devices,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2926,6 +2930,20 @@ func (x *DomainStats) GetMemoryPeakBytes() uint64 {
 func (x *DomainStats) GetPerCpuTime() []*durationpb.Duration {
 	if x != nil {
 		return x.PerCpuTime
+	}
+	return nil
+}
+
+func (x *DomainStats) GetInterfaces() []*InterfaceStatus {
+	if x != nil {
+		return x.Interfaces
+	}
+	return nil
+}
+
+func (x *DomainStats) GetBlockDevices() []*BlockDeviceStatus {
+	if x != nil {
+		return x.BlockDevices
 	}
 	return nil
 }
@@ -3951,7 +3969,7 @@ var File_davit_v1_domain_service_proto protoreflect.FileDescriptor
 
 const file_davit_v1_domain_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1ddavit/v1/domain_service.proto\x12\bdavit.v1\x1a\x15davit/v1/access.proto\x1a\x15davit/v1/domain.proto\x1a\x14davit/v1/state.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"d\n" +
+	"\x1ddavit/v1/domain_service.proto\x12\bdavit.v1\x1a\x15davit/v1/access.proto\x1a\x1cdavit/v1/device_status.proto\x1a\x15davit/v1/domain.proto\x1a\x14davit/v1/state.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"d\n" +
 	"\x10DefinitionSource\x12\x12\n" +
 	"\x03xml\x18\x01 \x01(\tH\x00R\x03xml\x122\n" +
 	"\n" +
@@ -4139,7 +4157,7 @@ const file_davit_v1_domain_service_proto_rawDesc = "" +
 	"\x15GetDomainStatsRequest\x12+\n" +
 	"\x06domain\x18\x01 \x01(\v2\x13.davit.v1.DomainRefR\x06domain\"E\n" +
 	"\x16GetDomainStatsResponse\x12+\n" +
-	"\x05stats\x18\x01 \x01(\v2\x15.davit.v1.DomainStatsR\x05stats\"\x90\x04\n" +
+	"\x05stats\x18\x01 \x01(\v2\x15.davit.v1.DomainStatsR\x05stats\"\x8d\x05\n" +
 	"\vDomainStats\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x124\n" +
 	"\bcpu_time\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\acpuTime\x126\n" +
@@ -4157,7 +4175,11 @@ const file_davit_v1_domain_service_proto_rawDesc = "" +
 	" \x01(\x04R\tpidsLimit\x12*\n" +
 	"\x11memory_peak_bytes\x18\v \x01(\x04R\x0fmemoryPeakBytes\x12;\n" +
 	"\fper_cpu_time\x18\f \x03(\v2\x19.google.protobuf.DurationR\n" +
-	"perCpuTime\"C\n" +
+	"perCpuTime\x129\n" +
+	"\n" +
+	"interfaces\x18\r \x03(\v2\x19.davit.v1.InterfaceStatusR\n" +
+	"interfaces\x12@\n" +
+	"\rblock_devices\x18\x0e \x03(\v2\x1b.davit.v1.BlockDeviceStatusR\fblockDevices\"C\n" +
 	"\x14ListProcessesRequest\x12+\n" +
 	"\x06domain\x18\x01 \x01(\v2\x13.davit.v1.DomainRefR\x06domain\"H\n" +
 	"\x15ListProcessesResponse\x12/\n" +
@@ -4357,6 +4379,8 @@ var file_davit_v1_domain_service_proto_goTypes = []any{
 	(*EventPosition)(nil),           // 65: davit.v1.EventPosition
 	(*DomainRef)(nil),               // 66: davit.v1.DomainRef
 	(*fieldmaskpb.FieldMask)(nil),   // 67: google.protobuf.FieldMask
+	(*InterfaceStatus)(nil),         // 68: davit.v1.InterfaceStatus
+	(*BlockDeviceStatus)(nil),       // 69: davit.v1.BlockDeviceStatus
 }
 var file_davit_v1_domain_service_proto_depIdxs = []int32{
 	59,  // 0: davit.v1.DefinitionSource.definition:type_name -> davit.v1.Domain
@@ -4426,75 +4450,77 @@ var file_davit_v1_domain_service_proto_depIdxs = []int32{
 	64,  // 64: davit.v1.DomainStats.user_time:type_name -> google.protobuf.Duration
 	64,  // 65: davit.v1.DomainStats.system_time:type_name -> google.protobuf.Duration
 	64,  // 66: davit.v1.DomainStats.per_cpu_time:type_name -> google.protobuf.Duration
-	66,  // 67: davit.v1.ListProcessesRequest.domain:type_name -> davit.v1.DomainRef
-	44,  // 68: davit.v1.ListProcessesResponse.processes:type_name -> davit.v1.Process
-	66,  // 69: davit.v1.SignalProcessRequest.domain:type_name -> davit.v1.DomainRef
-	66,  // 70: davit.v1.RenameDomainRequest.domain:type_name -> davit.v1.DomainRef
-	6,   // 71: davit.v1.RenameDomainResponse.domain:type_name -> davit.v1.DomainInfo
-	65,  // 72: davit.v1.RenameDomainResponse.position:type_name -> davit.v1.EventPosition
-	66,  // 73: davit.v1.ResetDomainRequest.domain:type_name -> davit.v1.DomainRef
-	6,   // 74: davit.v1.ResetDomainResponse.domain:type_name -> davit.v1.DomainInfo
-	65,  // 75: davit.v1.ResetDomainResponse.position:type_name -> davit.v1.EventPosition
-	66,  // 76: davit.v1.GetDomainJobRequest.domain:type_name -> davit.v1.DomainRef
-	62,  // 77: davit.v1.GetDomainJobResponse.since:type_name -> google.protobuf.Timestamp
-	66,  // 78: davit.v1.ListFilesystemsRequest.domain:type_name -> davit.v1.DomainRef
-	55,  // 79: davit.v1.ListFilesystemsResponse.filesystems:type_name -> davit.v1.MountedFilesystem
-	66,  // 80: davit.v1.ListDomainStatsRequest.domains:type_name -> davit.v1.DomainRef
-	27,  // 81: davit.v1.ListDomainStatsRequest.filter:type_name -> davit.v1.DomainFilter
-	58,  // 82: davit.v1.ListDomainStatsResponse.measurements:type_name -> davit.v1.DomainMeasurement
-	6,   // 83: davit.v1.DomainMeasurement.domain:type_name -> davit.v1.DomainInfo
-	41,  // 84: davit.v1.DomainMeasurement.stats:type_name -> davit.v1.DomainStats
-	7,   // 85: davit.v1.DomainService.DefineDomain:input_type -> davit.v1.DefineDomainRequest
-	9,   // 86: davit.v1.DomainService.UndefineDomain:input_type -> davit.v1.UndefineDomainRequest
-	11,  // 87: davit.v1.DomainService.CreateDomain:input_type -> davit.v1.CreateDomainRequest
-	13,  // 88: davit.v1.DomainService.StartDomain:input_type -> davit.v1.StartDomainRequest
-	15,  // 89: davit.v1.DomainService.ShutdownDomain:input_type -> davit.v1.ShutdownDomainRequest
-	17,  // 90: davit.v1.DomainService.RebootDomain:input_type -> davit.v1.RebootDomainRequest
-	19,  // 91: davit.v1.DomainService.DestroyDomain:input_type -> davit.v1.DestroyDomainRequest
-	21,  // 92: davit.v1.DomainService.SuspendDomain:input_type -> davit.v1.SuspendDomainRequest
-	23,  // 93: davit.v1.DomainService.ResumeDomain:input_type -> davit.v1.ResumeDomainRequest
-	25,  // 94: davit.v1.DomainService.GetDomain:input_type -> davit.v1.GetDomainRequest
-	28,  // 95: davit.v1.DomainService.ListDomains:input_type -> davit.v1.ListDomainsRequest
-	32,  // 96: davit.v1.DomainService.DiffDomain:input_type -> davit.v1.DiffDomainRequest
-	30,  // 97: davit.v1.DomainService.GetDomainXML:input_type -> davit.v1.GetDomainXMLRequest
-	35,  // 98: davit.v1.DomainService.UpdateDomain:input_type -> davit.v1.UpdateDomainRequest
-	37,  // 99: davit.v1.DomainService.WaitDomain:input_type -> davit.v1.WaitDomainRequest
-	47,  // 100: davit.v1.DomainService.RenameDomain:input_type -> davit.v1.RenameDomainRequest
-	49,  // 101: davit.v1.DomainService.ResetDomain:input_type -> davit.v1.ResetDomainRequest
-	51,  // 102: davit.v1.DomainService.GetDomainJob:input_type -> davit.v1.GetDomainJobRequest
-	53,  // 103: davit.v1.DomainService.ListFilesystems:input_type -> davit.v1.ListFilesystemsRequest
-	56,  // 104: davit.v1.DomainService.ListDomainStats:input_type -> davit.v1.ListDomainStatsRequest
-	39,  // 105: davit.v1.DomainService.GetDomainStats:input_type -> davit.v1.GetDomainStatsRequest
-	42,  // 106: davit.v1.DomainService.ListProcesses:input_type -> davit.v1.ListProcessesRequest
-	45,  // 107: davit.v1.DomainService.SignalProcess:input_type -> davit.v1.SignalProcessRequest
-	8,   // 108: davit.v1.DomainService.DefineDomain:output_type -> davit.v1.DefineDomainResponse
-	10,  // 109: davit.v1.DomainService.UndefineDomain:output_type -> davit.v1.UndefineDomainResponse
-	12,  // 110: davit.v1.DomainService.CreateDomain:output_type -> davit.v1.CreateDomainResponse
-	14,  // 111: davit.v1.DomainService.StartDomain:output_type -> davit.v1.StartDomainResponse
-	16,  // 112: davit.v1.DomainService.ShutdownDomain:output_type -> davit.v1.ShutdownDomainResponse
-	18,  // 113: davit.v1.DomainService.RebootDomain:output_type -> davit.v1.RebootDomainResponse
-	20,  // 114: davit.v1.DomainService.DestroyDomain:output_type -> davit.v1.DestroyDomainResponse
-	22,  // 115: davit.v1.DomainService.SuspendDomain:output_type -> davit.v1.SuspendDomainResponse
-	24,  // 116: davit.v1.DomainService.ResumeDomain:output_type -> davit.v1.ResumeDomainResponse
-	26,  // 117: davit.v1.DomainService.GetDomain:output_type -> davit.v1.GetDomainResponse
-	29,  // 118: davit.v1.DomainService.ListDomains:output_type -> davit.v1.ListDomainsResponse
-	33,  // 119: davit.v1.DomainService.DiffDomain:output_type -> davit.v1.DiffDomainResponse
-	31,  // 120: davit.v1.DomainService.GetDomainXML:output_type -> davit.v1.GetDomainXMLResponse
-	36,  // 121: davit.v1.DomainService.UpdateDomain:output_type -> davit.v1.UpdateDomainResponse
-	38,  // 122: davit.v1.DomainService.WaitDomain:output_type -> davit.v1.WaitDomainResponse
-	48,  // 123: davit.v1.DomainService.RenameDomain:output_type -> davit.v1.RenameDomainResponse
-	50,  // 124: davit.v1.DomainService.ResetDomain:output_type -> davit.v1.ResetDomainResponse
-	52,  // 125: davit.v1.DomainService.GetDomainJob:output_type -> davit.v1.GetDomainJobResponse
-	54,  // 126: davit.v1.DomainService.ListFilesystems:output_type -> davit.v1.ListFilesystemsResponse
-	57,  // 127: davit.v1.DomainService.ListDomainStats:output_type -> davit.v1.ListDomainStatsResponse
-	40,  // 128: davit.v1.DomainService.GetDomainStats:output_type -> davit.v1.GetDomainStatsResponse
-	43,  // 129: davit.v1.DomainService.ListProcesses:output_type -> davit.v1.ListProcessesResponse
-	46,  // 130: davit.v1.DomainService.SignalProcess:output_type -> davit.v1.SignalProcessResponse
-	108, // [108:131] is the sub-list for method output_type
-	85,  // [85:108] is the sub-list for method input_type
-	85,  // [85:85] is the sub-list for extension type_name
-	85,  // [85:85] is the sub-list for extension extendee
-	0,   // [0:85] is the sub-list for field type_name
+	68,  // 67: davit.v1.DomainStats.interfaces:type_name -> davit.v1.InterfaceStatus
+	69,  // 68: davit.v1.DomainStats.block_devices:type_name -> davit.v1.BlockDeviceStatus
+	66,  // 69: davit.v1.ListProcessesRequest.domain:type_name -> davit.v1.DomainRef
+	44,  // 70: davit.v1.ListProcessesResponse.processes:type_name -> davit.v1.Process
+	66,  // 71: davit.v1.SignalProcessRequest.domain:type_name -> davit.v1.DomainRef
+	66,  // 72: davit.v1.RenameDomainRequest.domain:type_name -> davit.v1.DomainRef
+	6,   // 73: davit.v1.RenameDomainResponse.domain:type_name -> davit.v1.DomainInfo
+	65,  // 74: davit.v1.RenameDomainResponse.position:type_name -> davit.v1.EventPosition
+	66,  // 75: davit.v1.ResetDomainRequest.domain:type_name -> davit.v1.DomainRef
+	6,   // 76: davit.v1.ResetDomainResponse.domain:type_name -> davit.v1.DomainInfo
+	65,  // 77: davit.v1.ResetDomainResponse.position:type_name -> davit.v1.EventPosition
+	66,  // 78: davit.v1.GetDomainJobRequest.domain:type_name -> davit.v1.DomainRef
+	62,  // 79: davit.v1.GetDomainJobResponse.since:type_name -> google.protobuf.Timestamp
+	66,  // 80: davit.v1.ListFilesystemsRequest.domain:type_name -> davit.v1.DomainRef
+	55,  // 81: davit.v1.ListFilesystemsResponse.filesystems:type_name -> davit.v1.MountedFilesystem
+	66,  // 82: davit.v1.ListDomainStatsRequest.domains:type_name -> davit.v1.DomainRef
+	27,  // 83: davit.v1.ListDomainStatsRequest.filter:type_name -> davit.v1.DomainFilter
+	58,  // 84: davit.v1.ListDomainStatsResponse.measurements:type_name -> davit.v1.DomainMeasurement
+	6,   // 85: davit.v1.DomainMeasurement.domain:type_name -> davit.v1.DomainInfo
+	41,  // 86: davit.v1.DomainMeasurement.stats:type_name -> davit.v1.DomainStats
+	7,   // 87: davit.v1.DomainService.DefineDomain:input_type -> davit.v1.DefineDomainRequest
+	9,   // 88: davit.v1.DomainService.UndefineDomain:input_type -> davit.v1.UndefineDomainRequest
+	11,  // 89: davit.v1.DomainService.CreateDomain:input_type -> davit.v1.CreateDomainRequest
+	13,  // 90: davit.v1.DomainService.StartDomain:input_type -> davit.v1.StartDomainRequest
+	15,  // 91: davit.v1.DomainService.ShutdownDomain:input_type -> davit.v1.ShutdownDomainRequest
+	17,  // 92: davit.v1.DomainService.RebootDomain:input_type -> davit.v1.RebootDomainRequest
+	19,  // 93: davit.v1.DomainService.DestroyDomain:input_type -> davit.v1.DestroyDomainRequest
+	21,  // 94: davit.v1.DomainService.SuspendDomain:input_type -> davit.v1.SuspendDomainRequest
+	23,  // 95: davit.v1.DomainService.ResumeDomain:input_type -> davit.v1.ResumeDomainRequest
+	25,  // 96: davit.v1.DomainService.GetDomain:input_type -> davit.v1.GetDomainRequest
+	28,  // 97: davit.v1.DomainService.ListDomains:input_type -> davit.v1.ListDomainsRequest
+	32,  // 98: davit.v1.DomainService.DiffDomain:input_type -> davit.v1.DiffDomainRequest
+	30,  // 99: davit.v1.DomainService.GetDomainXML:input_type -> davit.v1.GetDomainXMLRequest
+	35,  // 100: davit.v1.DomainService.UpdateDomain:input_type -> davit.v1.UpdateDomainRequest
+	37,  // 101: davit.v1.DomainService.WaitDomain:input_type -> davit.v1.WaitDomainRequest
+	47,  // 102: davit.v1.DomainService.RenameDomain:input_type -> davit.v1.RenameDomainRequest
+	49,  // 103: davit.v1.DomainService.ResetDomain:input_type -> davit.v1.ResetDomainRequest
+	51,  // 104: davit.v1.DomainService.GetDomainJob:input_type -> davit.v1.GetDomainJobRequest
+	53,  // 105: davit.v1.DomainService.ListFilesystems:input_type -> davit.v1.ListFilesystemsRequest
+	56,  // 106: davit.v1.DomainService.ListDomainStats:input_type -> davit.v1.ListDomainStatsRequest
+	39,  // 107: davit.v1.DomainService.GetDomainStats:input_type -> davit.v1.GetDomainStatsRequest
+	42,  // 108: davit.v1.DomainService.ListProcesses:input_type -> davit.v1.ListProcessesRequest
+	45,  // 109: davit.v1.DomainService.SignalProcess:input_type -> davit.v1.SignalProcessRequest
+	8,   // 110: davit.v1.DomainService.DefineDomain:output_type -> davit.v1.DefineDomainResponse
+	10,  // 111: davit.v1.DomainService.UndefineDomain:output_type -> davit.v1.UndefineDomainResponse
+	12,  // 112: davit.v1.DomainService.CreateDomain:output_type -> davit.v1.CreateDomainResponse
+	14,  // 113: davit.v1.DomainService.StartDomain:output_type -> davit.v1.StartDomainResponse
+	16,  // 114: davit.v1.DomainService.ShutdownDomain:output_type -> davit.v1.ShutdownDomainResponse
+	18,  // 115: davit.v1.DomainService.RebootDomain:output_type -> davit.v1.RebootDomainResponse
+	20,  // 116: davit.v1.DomainService.DestroyDomain:output_type -> davit.v1.DestroyDomainResponse
+	22,  // 117: davit.v1.DomainService.SuspendDomain:output_type -> davit.v1.SuspendDomainResponse
+	24,  // 118: davit.v1.DomainService.ResumeDomain:output_type -> davit.v1.ResumeDomainResponse
+	26,  // 119: davit.v1.DomainService.GetDomain:output_type -> davit.v1.GetDomainResponse
+	29,  // 120: davit.v1.DomainService.ListDomains:output_type -> davit.v1.ListDomainsResponse
+	33,  // 121: davit.v1.DomainService.DiffDomain:output_type -> davit.v1.DiffDomainResponse
+	31,  // 122: davit.v1.DomainService.GetDomainXML:output_type -> davit.v1.GetDomainXMLResponse
+	36,  // 123: davit.v1.DomainService.UpdateDomain:output_type -> davit.v1.UpdateDomainResponse
+	38,  // 124: davit.v1.DomainService.WaitDomain:output_type -> davit.v1.WaitDomainResponse
+	48,  // 125: davit.v1.DomainService.RenameDomain:output_type -> davit.v1.RenameDomainResponse
+	50,  // 126: davit.v1.DomainService.ResetDomain:output_type -> davit.v1.ResetDomainResponse
+	52,  // 127: davit.v1.DomainService.GetDomainJob:output_type -> davit.v1.GetDomainJobResponse
+	54,  // 128: davit.v1.DomainService.ListFilesystems:output_type -> davit.v1.ListFilesystemsResponse
+	57,  // 129: davit.v1.DomainService.ListDomainStats:output_type -> davit.v1.ListDomainStatsResponse
+	40,  // 130: davit.v1.DomainService.GetDomainStats:output_type -> davit.v1.GetDomainStatsResponse
+	43,  // 131: davit.v1.DomainService.ListProcesses:output_type -> davit.v1.ListProcessesResponse
+	46,  // 132: davit.v1.DomainService.SignalProcess:output_type -> davit.v1.SignalProcessResponse
+	110, // [110:133] is the sub-list for method output_type
+	87,  // [87:110] is the sub-list for method input_type
+	87,  // [87:87] is the sub-list for extension type_name
+	87,  // [87:87] is the sub-list for extension extendee
+	0,   // [0:87] is the sub-list for field type_name
 }
 
 func init() { file_davit_v1_domain_service_proto_init() }
@@ -4503,6 +4529,7 @@ func file_davit_v1_domain_service_proto_init() {
 		return
 	}
 	file_davit_v1_access_proto_init()
+	file_davit_v1_device_status_proto_init()
 	file_davit_v1_domain_proto_init()
 	file_davit_v1_state_proto_init()
 	file_davit_v1_domain_service_proto_msgTypes[0].OneofWrappers = []any{

@@ -76,6 +76,14 @@ const (
 	ErrorReason_ERROR_REASON_SHUTTING_DOWN ErrorReason = 22
 	// UNAVAILABLE: the daemon is being drained, for an upgrade as a rule; it takes no changes until it was started anew.
 	ErrorReason_ERROR_REASON_DAEMON_DRAINING ErrorReason = 23
+	// NOT_FOUND: the domain has no such device (metadata: device).
+	ErrorReason_ERROR_REASON_DEVICE_NOT_FOUND ErrorReason = 24
+	// ALREADY_EXISTS: the domain has a device with this target, name, address or source (metadata: device).
+	ErrorReason_ERROR_REASON_DEVICE_EXISTS ErrorReason = 25
+	// FAILED_PRECONDITION: the guest, or the host, uses the device (metadata: device).
+	ErrorReason_ERROR_REASON_DEVICE_BUSY ErrorReason = 26
+	// FAILED_PRECONDITION: the device could not be made or changed (metadata: device, operation, object, errno).
+	ErrorReason_ERROR_REASON_DEVICE_FAILED ErrorReason = 27
 )
 
 // Enum value maps for ErrorReason.
@@ -105,6 +113,10 @@ var (
 		21: "ERROR_REASON_INTERNAL",
 		22: "ERROR_REASON_SHUTTING_DOWN",
 		23: "ERROR_REASON_DAEMON_DRAINING",
+		24: "ERROR_REASON_DEVICE_NOT_FOUND",
+		25: "ERROR_REASON_DEVICE_EXISTS",
+		26: "ERROR_REASON_DEVICE_BUSY",
+		27: "ERROR_REASON_DEVICE_FAILED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":             0,
@@ -131,6 +143,10 @@ var (
 		"ERROR_REASON_INTERNAL":                21,
 		"ERROR_REASON_SHUTTING_DOWN":           22,
 		"ERROR_REASON_DAEMON_DRAINING":         23,
+		"ERROR_REASON_DEVICE_NOT_FOUND":        24,
+		"ERROR_REASON_DEVICE_EXISTS":           25,
+		"ERROR_REASON_DEVICE_BUSY":             26,
+		"ERROR_REASON_DEVICE_FAILED":           27,
 	}
 )
 
@@ -165,7 +181,7 @@ var File_davit_v1_error_proto protoreflect.FileDescriptor
 
 const file_davit_v1_error_proto_rawDesc = "" +
 	"\n" +
-	"\x14davit/v1/error.proto\x12\bdavit.v1*\xba\x06\n" +
+	"\x14davit/v1/error.proto\x12\bdavit.v1*\xbb\a\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dERROR_REASON_DOMAIN_NOT_FOUND\x10\x01\x12\x1c\n" +
@@ -191,7 +207,11 @@ const file_davit_v1_error_proto_rawDesc = "" +
 	"\x1aERROR_REASON_RESOURCE_BUSY\x10\x14\x12\x19\n" +
 	"\x15ERROR_REASON_INTERNAL\x10\x15\x12\x1e\n" +
 	"\x1aERROR_REASON_SHUTTING_DOWN\x10\x16\x12 \n" +
-	"\x1cERROR_REASON_DAEMON_DRAINING\x10\x17B5Z.github.com/davitd/davit/proto/davit/v1;davitv1\x92\x03\x02\b\x02b\beditionsp\xe8\a"
+	"\x1cERROR_REASON_DAEMON_DRAINING\x10\x17\x12!\n" +
+	"\x1dERROR_REASON_DEVICE_NOT_FOUND\x10\x18\x12\x1e\n" +
+	"\x1aERROR_REASON_DEVICE_EXISTS\x10\x19\x12\x1c\n" +
+	"\x18ERROR_REASON_DEVICE_BUSY\x10\x1a\x12\x1e\n" +
+	"\x1aERROR_REASON_DEVICE_FAILED\x10\x1bB5Z.github.com/davitd/davit/proto/davit/v1;davitv1\x92\x03\x02\b\x02b\beditionsp\xe8\a"
 
 var (
 	file_davit_v1_error_proto_rawDescOnce sync.Once

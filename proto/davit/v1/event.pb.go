@@ -264,6 +264,67 @@ func (MetadataType) EnumDescriptor() ([]byte, []int) {
 	return file_davit_v1_event_proto_rawDescGZIP(), []int{2}
 }
 
+// DeviceEventType is what happened to a device.
+type DeviceEventType int32
+
+const (
+	// Not known.
+	DeviceEventType_DEVICE_EVENT_TYPE_UNSPECIFIED DeviceEventType = 0
+	// It is there.
+	DeviceEventType_DEVICE_EVENT_TYPE_ADDED DeviceEventType = 1
+	// It is gone.
+	DeviceEventType_DEVICE_EVENT_TYPE_REMOVED DeviceEventType = 2
+	// It was to be removed and is still there, as it was.
+	DeviceEventType_DEVICE_EVENT_TYPE_REMOVAL_FAILED DeviceEventType = 3
+	// It is another now: its link, limits or source. libvirt has no event for it.
+	DeviceEventType_DEVICE_EVENT_TYPE_UPDATED DeviceEventType = 4
+)
+
+// Enum value maps for DeviceEventType.
+var (
+	DeviceEventType_name = map[int32]string{
+		0: "DEVICE_EVENT_TYPE_UNSPECIFIED",
+		1: "DEVICE_EVENT_TYPE_ADDED",
+		2: "DEVICE_EVENT_TYPE_REMOVED",
+		3: "DEVICE_EVENT_TYPE_REMOVAL_FAILED",
+		4: "DEVICE_EVENT_TYPE_UPDATED",
+	}
+	DeviceEventType_value = map[string]int32{
+		"DEVICE_EVENT_TYPE_UNSPECIFIED":    0,
+		"DEVICE_EVENT_TYPE_ADDED":          1,
+		"DEVICE_EVENT_TYPE_REMOVED":        2,
+		"DEVICE_EVENT_TYPE_REMOVAL_FAILED": 3,
+		"DEVICE_EVENT_TYPE_UPDATED":        4,
+	}
+)
+
+func (x DeviceEventType) Enum() *DeviceEventType {
+	p := new(DeviceEventType)
+	*p = x
+	return p
+}
+
+func (x DeviceEventType) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (DeviceEventType) Descriptor() protoreflect.EnumDescriptor {
+	return file_davit_v1_event_proto_enumTypes[3].Descriptor()
+}
+
+func (DeviceEventType) Type() protoreflect.EnumType {
+	return &file_davit_v1_event_proto_enumTypes[3]
+}
+
+func (x DeviceEventType) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use DeviceEventType.Descriptor instead.
+func (DeviceEventType) EnumDescriptor() ([]byte, []int) {
+	return file_davit_v1_event_proto_rawDescGZIP(), []int{3}
+}
+
 // EventKind is the kind of an event.
 type EventKind int32
 
@@ -317,11 +378,11 @@ func (x EventKind) String() string {
 }
 
 func (EventKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_davit_v1_event_proto_enumTypes[3].Descriptor()
+	return file_davit_v1_event_proto_enumTypes[4].Descriptor()
 }
 
 func (EventKind) Type() protoreflect.EnumType {
-	return &file_davit_v1_event_proto_enumTypes[3]
+	return &file_davit_v1_event_proto_enumTypes[4]
 }
 
 func (x EventKind) Number() protoreflect.EnumNumber {
@@ -330,7 +391,7 @@ func (x EventKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EventKind.Descriptor instead.
 func (EventKind) EnumDescriptor() ([]byte, []int) {
-	return file_davit_v1_event_proto_rawDescGZIP(), []int{3}
+	return file_davit_v1_event_proto_rawDescGZIP(), []int{4}
 }
 
 // Event is one thing that happened to a domain.
@@ -725,13 +786,15 @@ func (x *MetadataChangeEvent) GetUri() string {
 	return ""
 }
 
-// DeviceEvent tells that a device came or went while the domain was active.
+// DeviceEvent tells that a device came, went or changed while the domain was active.
 type DeviceEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its alias.
 	Alias string `protobuf:"bytes,1,opt,name=alias" json:"alias,omitempty"`
-	// It came; otherwise it went.
-	Added         bool `protobuf:"varint,2,opt,name=added" json:"added,omitempty"`
+	// What happened.
+	Type DeviceEventType `protobuf:"varint,2,opt,name=type,enum=davit.v1.DeviceEventType" json:"type,omitempty"`
+	// Why it could not be removed, with type REMOVAL_FAILED.
+	Cause         string `protobuf:"bytes,3,opt,name=cause" json:"cause,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -773,11 +836,18 @@ func (x *DeviceEvent) GetAlias() string {
 	return ""
 }
 
-func (x *DeviceEvent) GetAdded() bool {
+func (x *DeviceEvent) GetType() DeviceEventType {
 	if x != nil {
-		return x.Added
+		return x.Type
 	}
-	return false
+	return DeviceEventType_DEVICE_EVENT_TYPE_UNSPECIFIED
+}
+
+func (x *DeviceEvent) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
 }
 
 // OomEvent tells that the OOM killer acted in the domain.
@@ -1251,10 +1321,11 @@ const file_davit_v1_event_proto_rawDesc = "" +
 	"\abackoff\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\abackoff\"S\n" +
 	"\x13MetadataChangeEvent\x12*\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x16.davit.v1.MetadataTypeR\x04type\x12\x10\n" +
-	"\x03uri\x18\x02 \x01(\tR\x03uri\"9\n" +
+	"\x03uri\x18\x02 \x01(\tR\x03uri\"h\n" +
 	"\vDeviceEvent\x12\x14\n" +
-	"\x05alias\x18\x01 \x01(\tR\x05alias\x12\x14\n" +
-	"\x05added\x18\x02 \x01(\bR\x05added\" \n" +
+	"\x05alias\x18\x01 \x01(\tR\x05alias\x12-\n" +
+	"\x04type\x18\x02 \x01(\x0e2\x19.davit.v1.DeviceEventTypeR\x04type\x12\x14\n" +
+	"\x05cause\x18\x03 \x01(\tR\x05cause\" \n" +
 	"\bOomEvent\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\x04R\x05count\"=\n" +
 	"\fTunableEvent\x12-\n" +
@@ -1309,7 +1380,13 @@ const file_davit_v1_event_proto_rawDesc = "" +
 	"\x19METADATA_TYPE_DESCRIPTION\x10\x01\x12\x17\n" +
 	"\x13METADATA_TYPE_TITLE\x10\x02\x12\x19\n" +
 	"\x15METADATA_TYPE_ELEMENT\x10\x03\x12\x1b\n" +
-	"\x17METADATA_TYPE_AUTOSTART\x10\x04*\xbb\x01\n" +
+	"\x17METADATA_TYPE_AUTOSTART\x10\x04*\xb5\x01\n" +
+	"\x0fDeviceEventType\x12!\n" +
+	"\x1dDEVICE_EVENT_TYPE_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17DEVICE_EVENT_TYPE_ADDED\x10\x01\x12\x1d\n" +
+	"\x19DEVICE_EVENT_TYPE_REMOVED\x10\x02\x12$\n" +
+	" DEVICE_EVENT_TYPE_REMOVAL_FAILED\x10\x03\x12\x1d\n" +
+	"\x19DEVICE_EVENT_TYPE_UPDATED\x10\x04*\xbb\x01\n" +
 	"\tEventKind\x12\x1a\n" +
 	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14EVENT_KIND_LIFECYCLE\x10\x01\x12\x15\n" +
@@ -1334,65 +1411,67 @@ func file_davit_v1_event_proto_rawDescGZIP() []byte {
 	return file_davit_v1_event_proto_rawDescData
 }
 
-var file_davit_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_davit_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
 var file_davit_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_davit_v1_event_proto_goTypes = []any{
 	(LifecycleEventType)(0),          // 0: davit.v1.LifecycleEventType
 	(LifecycleEventDetail)(0),        // 1: davit.v1.LifecycleEventDetail
 	(MetadataType)(0),                // 2: davit.v1.MetadataType
-	(EventKind)(0),                   // 3: davit.v1.EventKind
-	(*Event)(nil),                    // 4: davit.v1.Event
-	(*LifecycleEvent)(nil),           // 5: davit.v1.LifecycleEvent
-	(*RebootEvent)(nil),              // 6: davit.v1.RebootEvent
-	(*MetadataChangeEvent)(nil),      // 7: davit.v1.MetadataChangeEvent
-	(*DeviceEvent)(nil),              // 8: davit.v1.DeviceEvent
-	(*OomEvent)(nil),                 // 9: davit.v1.OomEvent
-	(*TunableEvent)(nil),             // 10: davit.v1.TunableEvent
-	(*Tunable)(nil),                  // 11: davit.v1.Tunable
-	(*WatchEventsRequest)(nil),       // 12: davit.v1.WatchEventsRequest
-	(*WatchEventsResponse)(nil),      // 13: davit.v1.WatchEventsResponse
-	(*GetEventPositionRequest)(nil),  // 14: davit.v1.GetEventPositionRequest
-	(*GetEventPositionResponse)(nil), // 15: davit.v1.GetEventPositionResponse
-	(*EventPosition)(nil),            // 16: davit.v1.EventPosition
-	(*timestamppb.Timestamp)(nil),    // 17: google.protobuf.Timestamp
-	(DomainState)(0),                 // 18: davit.v1.DomainState
-	(DomainReason)(0),                // 19: davit.v1.DomainReason
-	(*Exit)(nil),                     // 20: davit.v1.Exit
-	(*durationpb.Duration)(nil),      // 21: google.protobuf.Duration
+	(DeviceEventType)(0),             // 3: davit.v1.DeviceEventType
+	(EventKind)(0),                   // 4: davit.v1.EventKind
+	(*Event)(nil),                    // 5: davit.v1.Event
+	(*LifecycleEvent)(nil),           // 6: davit.v1.LifecycleEvent
+	(*RebootEvent)(nil),              // 7: davit.v1.RebootEvent
+	(*MetadataChangeEvent)(nil),      // 8: davit.v1.MetadataChangeEvent
+	(*DeviceEvent)(nil),              // 9: davit.v1.DeviceEvent
+	(*OomEvent)(nil),                 // 10: davit.v1.OomEvent
+	(*TunableEvent)(nil),             // 11: davit.v1.TunableEvent
+	(*Tunable)(nil),                  // 12: davit.v1.Tunable
+	(*WatchEventsRequest)(nil),       // 13: davit.v1.WatchEventsRequest
+	(*WatchEventsResponse)(nil),      // 14: davit.v1.WatchEventsResponse
+	(*GetEventPositionRequest)(nil),  // 15: davit.v1.GetEventPositionRequest
+	(*GetEventPositionResponse)(nil), // 16: davit.v1.GetEventPositionResponse
+	(*EventPosition)(nil),            // 17: davit.v1.EventPosition
+	(*timestamppb.Timestamp)(nil),    // 18: google.protobuf.Timestamp
+	(DomainState)(0),                 // 19: davit.v1.DomainState
+	(DomainReason)(0),                // 20: davit.v1.DomainReason
+	(*Exit)(nil),                     // 21: davit.v1.Exit
+	(*durationpb.Duration)(nil),      // 22: google.protobuf.Duration
 }
 var file_davit_v1_event_proto_depIdxs = []int32{
-	16, // 0: davit.v1.Event.position:type_name -> davit.v1.EventPosition
-	17, // 1: davit.v1.Event.time:type_name -> google.protobuf.Timestamp
-	5,  // 2: davit.v1.Event.lifecycle:type_name -> davit.v1.LifecycleEvent
-	6,  // 3: davit.v1.Event.reboot:type_name -> davit.v1.RebootEvent
-	7,  // 4: davit.v1.Event.metadata_change:type_name -> davit.v1.MetadataChangeEvent
-	8,  // 5: davit.v1.Event.device:type_name -> davit.v1.DeviceEvent
-	9,  // 6: davit.v1.Event.oom:type_name -> davit.v1.OomEvent
-	10, // 7: davit.v1.Event.tunable:type_name -> davit.v1.TunableEvent
+	17, // 0: davit.v1.Event.position:type_name -> davit.v1.EventPosition
+	18, // 1: davit.v1.Event.time:type_name -> google.protobuf.Timestamp
+	6,  // 2: davit.v1.Event.lifecycle:type_name -> davit.v1.LifecycleEvent
+	7,  // 3: davit.v1.Event.reboot:type_name -> davit.v1.RebootEvent
+	8,  // 4: davit.v1.Event.metadata_change:type_name -> davit.v1.MetadataChangeEvent
+	9,  // 5: davit.v1.Event.device:type_name -> davit.v1.DeviceEvent
+	10, // 6: davit.v1.Event.oom:type_name -> davit.v1.OomEvent
+	11, // 7: davit.v1.Event.tunable:type_name -> davit.v1.TunableEvent
 	0,  // 8: davit.v1.LifecycleEvent.type:type_name -> davit.v1.LifecycleEventType
 	1,  // 9: davit.v1.LifecycleEvent.detail:type_name -> davit.v1.LifecycleEventDetail
-	18, // 10: davit.v1.LifecycleEvent.state:type_name -> davit.v1.DomainState
-	19, // 11: davit.v1.LifecycleEvent.reason:type_name -> davit.v1.DomainReason
-	20, // 12: davit.v1.LifecycleEvent.exit:type_name -> davit.v1.Exit
-	21, // 13: davit.v1.RebootEvent.backoff:type_name -> google.protobuf.Duration
+	19, // 10: davit.v1.LifecycleEvent.state:type_name -> davit.v1.DomainState
+	20, // 11: davit.v1.LifecycleEvent.reason:type_name -> davit.v1.DomainReason
+	21, // 12: davit.v1.LifecycleEvent.exit:type_name -> davit.v1.Exit
+	22, // 13: davit.v1.RebootEvent.backoff:type_name -> google.protobuf.Duration
 	2,  // 14: davit.v1.MetadataChangeEvent.type:type_name -> davit.v1.MetadataType
-	11, // 15: davit.v1.TunableEvent.tunables:type_name -> davit.v1.Tunable
-	16, // 16: davit.v1.WatchEventsRequest.after:type_name -> davit.v1.EventPosition
-	3,  // 17: davit.v1.WatchEventsRequest.kinds:type_name -> davit.v1.EventKind
-	21, // 18: davit.v1.WatchEventsRequest.heartbeat_interval:type_name -> google.protobuf.Duration
-	4,  // 19: davit.v1.WatchEventsResponse.event:type_name -> davit.v1.Event
-	16, // 20: davit.v1.WatchEventsResponse.position:type_name -> davit.v1.EventPosition
-	16, // 21: davit.v1.GetEventPositionResponse.newest:type_name -> davit.v1.EventPosition
-	16, // 22: davit.v1.GetEventPositionResponse.oldest:type_name -> davit.v1.EventPosition
-	12, // 23: davit.v1.EventService.WatchEvents:input_type -> davit.v1.WatchEventsRequest
-	14, // 24: davit.v1.EventService.GetEventPosition:input_type -> davit.v1.GetEventPositionRequest
-	13, // 25: davit.v1.EventService.WatchEvents:output_type -> davit.v1.WatchEventsResponse
-	15, // 26: davit.v1.EventService.GetEventPosition:output_type -> davit.v1.GetEventPositionResponse
-	25, // [25:27] is the sub-list for method output_type
-	23, // [23:25] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	3,  // 15: davit.v1.DeviceEvent.type:type_name -> davit.v1.DeviceEventType
+	12, // 16: davit.v1.TunableEvent.tunables:type_name -> davit.v1.Tunable
+	17, // 17: davit.v1.WatchEventsRequest.after:type_name -> davit.v1.EventPosition
+	4,  // 18: davit.v1.WatchEventsRequest.kinds:type_name -> davit.v1.EventKind
+	22, // 19: davit.v1.WatchEventsRequest.heartbeat_interval:type_name -> google.protobuf.Duration
+	5,  // 20: davit.v1.WatchEventsResponse.event:type_name -> davit.v1.Event
+	17, // 21: davit.v1.WatchEventsResponse.position:type_name -> davit.v1.EventPosition
+	17, // 22: davit.v1.GetEventPositionResponse.newest:type_name -> davit.v1.EventPosition
+	17, // 23: davit.v1.GetEventPositionResponse.oldest:type_name -> davit.v1.EventPosition
+	13, // 24: davit.v1.EventService.WatchEvents:input_type -> davit.v1.WatchEventsRequest
+	15, // 25: davit.v1.EventService.GetEventPosition:input_type -> davit.v1.GetEventPositionRequest
+	14, // 26: davit.v1.EventService.WatchEvents:output_type -> davit.v1.WatchEventsResponse
+	16, // 27: davit.v1.EventService.GetEventPosition:output_type -> davit.v1.GetEventPositionResponse
+	26, // [26:28] is the sub-list for method output_type
+	24, // [24:26] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_davit_v1_event_proto_init() }
@@ -1423,7 +1502,7 @@ func file_davit_v1_event_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_davit_v1_event_proto_rawDesc), len(file_davit_v1_event_proto_rawDesc)),
-			NumEnums:      4,
+			NumEnums:      5,
 			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,

@@ -121,21 +121,24 @@ const (
 	DescriptorKind_DESCRIPTOR_KIND_LOGS DescriptorKind = 8
 	// Namespace: of somebody else, in the order of the plan's; or the one that is to be furnished.
 	DescriptorKind_DESCRIPTOR_KIND_NAMESPACE DescriptorKind = 9
+	// What is to be held open, in the order of the names.
+	DescriptorKind_DESCRIPTOR_KIND_HELD DescriptorKind = 10
 )
 
 // Enum value maps for DescriptorKind.
 var (
 	DescriptorKind_name = map[int32]string{
-		0: "DESCRIPTOR_KIND_UNSPECIFIED",
-		1: "DESCRIPTOR_KIND_CGROUP2",
-		2: "DESCRIPTOR_KIND_CGROUP1_TASKS",
-		3: "DESCRIPTOR_KIND_PIDFD",
-		4: "DESCRIPTOR_KIND_CONSOLE",
-		5: "DESCRIPTOR_KIND_PROGRAM",
-		6: "DESCRIPTOR_KIND_LOG",
-		7: "DESCRIPTOR_KIND_FOLDER",
-		8: "DESCRIPTOR_KIND_LOGS",
-		9: "DESCRIPTOR_KIND_NAMESPACE",
+		0:  "DESCRIPTOR_KIND_UNSPECIFIED",
+		1:  "DESCRIPTOR_KIND_CGROUP2",
+		2:  "DESCRIPTOR_KIND_CGROUP1_TASKS",
+		3:  "DESCRIPTOR_KIND_PIDFD",
+		4:  "DESCRIPTOR_KIND_CONSOLE",
+		5:  "DESCRIPTOR_KIND_PROGRAM",
+		6:  "DESCRIPTOR_KIND_LOG",
+		7:  "DESCRIPTOR_KIND_FOLDER",
+		8:  "DESCRIPTOR_KIND_LOGS",
+		9:  "DESCRIPTOR_KIND_NAMESPACE",
+		10: "DESCRIPTOR_KIND_HELD",
 	}
 	DescriptorKind_value = map[string]int32{
 		"DESCRIPTOR_KIND_UNSPECIFIED":   0,
@@ -148,6 +151,7 @@ var (
 		"DESCRIPTOR_KIND_FOLDER":        7,
 		"DESCRIPTOR_KIND_LOGS":          8,
 		"DESCRIPTOR_KIND_NAMESPACE":     9,
+		"DESCRIPTOR_KIND_HELD":          10,
 	}
 )
 
@@ -598,6 +602,7 @@ type MonitorRequest struct {
 	//	*MonitorRequest_SetPolicy
 	//	*MonitorRequest_Intend
 	//	*MonitorRequest_Furnish
+	//	*MonitorRequest_Revise
 	Request isMonitorRequest_Request `protobuf_oneof:"request"`
 	// What travels with the frame, in order.
 	Descriptors   []DescriptorKind `protobuf:"varint,15,rep,packed,name=descriptors,enum=davit.monitor.v1.DescriptorKind" json:"descriptors,omitempty"`
@@ -750,6 +755,15 @@ func (x *MonitorRequest) GetFurnish() *Furnish {
 	return nil
 }
 
+func (x *MonitorRequest) GetRevise() *Revise {
+	if x != nil {
+		if x, ok := x.Request.(*MonitorRequest_Revise); ok {
+			return x.Revise
+		}
+	}
+	return nil
+}
+
 func (x *MonitorRequest) GetDescriptors() []DescriptorKind {
 	if x != nil {
 		return x.Descriptors
@@ -822,6 +836,11 @@ type MonitorRequest_Furnish struct {
 	Furnish *Furnish `protobuf:"bytes,12,opt,name=furnish,oneof"`
 }
 
+type MonitorRequest_Revise struct {
+	// Changes the devices of the container.
+	Revise *Revise `protobuf:"bytes,13,opt,name=revise,oneof"`
+}
+
 func (*MonitorRequest_Start) isMonitorRequest_Request() {}
 
 func (*MonitorRequest_GetState) isMonitorRequest_Request() {}
@@ -845,6 +864,8 @@ func (*MonitorRequest_SetPolicy) isMonitorRequest_Request() {}
 func (*MonitorRequest_Intend) isMonitorRequest_Request() {}
 
 func (*MonitorRequest_Furnish) isMonitorRequest_Request() {}
+
+func (*MonitorRequest_Revise) isMonitorRequest_Request() {}
 
 // MonitorResponse answers a request.
 type MonitorResponse struct {
@@ -1839,6 +1860,100 @@ func (x *Furnished) GetError() *Error {
 	return nil
 }
 
+// Revise changes the devices of the container, of the one that runs and of those that follow it: all of it or, with an error,
+// nothing. While a container is being made it waits for that. A mount that is in use is an error of kind BUSY; a target or node
+// that is there already, or is a symbolic link, is one of kind INVALID.
+type Revise struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The plan of the boots that follow, with the changes in it. It differs from the one before in nothing else.
+	Plan *Plan `protobuf:"bytes,1,opt,name=plan" json:"plan,omitempty"`
+	// Nodes of /dev that go, by name; a node that is not there any more is passed over.
+	RemoveNodes []string `protobuf:"bytes,2,rep,name=remove_nodes,json=removeNodes" json:"remove_nodes,omitempty"`
+	// Mounts that go, by their targets, the last first; one that the guest has unmounted is passed over.
+	RemoveMounts []string `protobuf:"bytes,3,rep,name=remove_mounts,json=removeMounts" json:"remove_mounts,omitempty"`
+	// Nodes of /dev that come.
+	AddNodes []*DeviceNode `protobuf:"bytes,4,rep,name=add_nodes,json=addNodes" json:"add_nodes,omitempty"`
+	// Mounts that come, in order: Bind, InnerBind, Overlay, Tmpfs, Image.
+	AddMounts []*Operation `protobuf:"bytes,5,rep,name=add_mounts,json=addMounts" json:"add_mounts,omitempty"`
+	// Names of what is to be held from now on, beside what is held; a descriptor of each travels with the frame, in order. What the
+	// new plan does not name any more is let go in the end.
+	Hold          []string `protobuf:"bytes,6,rep,name=hold" json:"hold,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Revise) Reset() {
+	*x = Revise{}
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Revise) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Revise) ProtoMessage() {}
+
+func (x *Revise) ProtoReflect() protoreflect.Message {
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Revise.ProtoReflect.Descriptor instead.
+func (*Revise) Descriptor() ([]byte, []int) {
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Revise) GetPlan() *Plan {
+	if x != nil {
+		return x.Plan
+	}
+	return nil
+}
+
+func (x *Revise) GetRemoveNodes() []string {
+	if x != nil {
+		return x.RemoveNodes
+	}
+	return nil
+}
+
+func (x *Revise) GetRemoveMounts() []string {
+	if x != nil {
+		return x.RemoveMounts
+	}
+	return nil
+}
+
+func (x *Revise) GetAddNodes() []*DeviceNode {
+	if x != nil {
+		return x.AddNodes
+	}
+	return nil
+}
+
+func (x *Revise) GetAddMounts() []*Operation {
+	if x != nil {
+		return x.AddMounts
+	}
+	return nil
+}
+
+func (x *Revise) GetHold() []string {
+	if x != nil {
+		return x.Hold
+	}
+	return nil
+}
+
 // Quit ends the monitor.
 type Quit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1850,7 +1965,7 @@ type Quit struct {
 
 func (x *Quit) Reset() {
 	*x = Quit{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[20]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1862,7 +1977,7 @@ func (x *Quit) String() string {
 func (*Quit) ProtoMessage() {}
 
 func (x *Quit) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[20]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1875,7 +1990,7 @@ func (x *Quit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quit.ProtoReflect.Descriptor instead.
 func (*Quit) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{20}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Quit) GetKill() bool {
@@ -1896,7 +2011,7 @@ type Watch struct {
 
 func (x *Watch) Reset() {
 	*x = Watch{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[21]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1908,7 +2023,7 @@ func (x *Watch) String() string {
 func (*Watch) ProtoMessage() {}
 
 func (x *Watch) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[21]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1921,7 +2036,7 @@ func (x *Watch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Watch.ProtoReflect.Descriptor instead.
 func (*Watch) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{21}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Watch) GetAfter() uint64 {
@@ -1942,7 +2057,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[22]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1954,7 +2069,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[22]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1967,7 +2082,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{22}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Ack) GetSequence() uint64 {
@@ -1999,7 +2114,7 @@ type MonitorEvent struct {
 
 func (x *MonitorEvent) Reset() {
 	*x = MonitorEvent{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[23]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2011,7 +2126,7 @@ func (x *MonitorEvent) String() string {
 func (*MonitorEvent) ProtoMessage() {}
 
 func (x *MonitorEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[23]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2024,7 +2139,7 @@ func (x *MonitorEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorEvent.ProtoReflect.Descriptor instead.
 func (*MonitorEvent) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{23}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *MonitorEvent) GetSequence() uint64 {
@@ -2133,7 +2248,7 @@ type InitExited struct {
 
 func (x *InitExited) Reset() {
 	*x = InitExited{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[24]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2145,7 +2260,7 @@ func (x *InitExited) String() string {
 func (*InitExited) ProtoMessage() {}
 
 func (x *InitExited) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[24]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2158,7 +2273,7 @@ func (x *InitExited) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InitExited.ProtoReflect.Descriptor instead.
 func (*InitExited) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{24}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *InitExited) GetExit() *Exit {
@@ -2206,7 +2321,7 @@ type Restarted struct {
 
 func (x *Restarted) Reset() {
 	*x = Restarted{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[25]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2218,7 +2333,7 @@ func (x *Restarted) String() string {
 func (*Restarted) ProtoMessage() {}
 
 func (x *Restarted) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[25]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2231,7 +2346,7 @@ func (x *Restarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Restarted.ProtoReflect.Descriptor instead.
 func (*Restarted) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{25}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Restarted) GetPid() uint32 {
@@ -2273,7 +2388,7 @@ type RestartFailed struct {
 
 func (x *RestartFailed) Reset() {
 	*x = RestartFailed{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[26]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2285,7 +2400,7 @@ func (x *RestartFailed) String() string {
 func (*RestartFailed) ProtoMessage() {}
 
 func (x *RestartFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[26]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2298,7 +2413,7 @@ func (x *RestartFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestartFailed.ProtoReflect.Descriptor instead.
 func (*RestartFailed) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{26}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RestartFailed) GetError() *Error {
@@ -2329,7 +2444,7 @@ type OpenConsole struct {
 
 func (x *OpenConsole) Reset() {
 	*x = OpenConsole{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[27]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2341,7 +2456,7 @@ func (x *OpenConsole) String() string {
 func (*OpenConsole) ProtoMessage() {}
 
 func (x *OpenConsole) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[27]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2354,7 +2469,7 @@ func (x *OpenConsole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenConsole.ProtoReflect.Descriptor instead.
 func (*OpenConsole) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{27}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *OpenConsole) GetAlias() string {
@@ -2422,7 +2537,7 @@ type Exec struct {
 
 func (x *Exec) Reset() {
 	*x = Exec{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[28]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2434,7 +2549,7 @@ func (x *Exec) String() string {
 func (*Exec) ProtoMessage() {}
 
 func (x *Exec) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[28]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2447,7 +2562,7 @@ func (x *Exec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exec.ProtoReflect.Descriptor instead.
 func (*Exec) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{28}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Exec) GetId() string {
@@ -2517,7 +2632,7 @@ type StreamInput struct {
 
 func (x *StreamInput) Reset() {
 	*x = StreamInput{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[29]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2529,7 +2644,7 @@ func (x *StreamInput) String() string {
 func (*StreamInput) ProtoMessage() {}
 
 func (x *StreamInput) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[29]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2542,7 +2657,7 @@ func (x *StreamInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamInput.ProtoReflect.Descriptor instead.
 func (*StreamInput) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{29}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *StreamInput) GetInput() isStreamInput_Input {
@@ -2633,7 +2748,7 @@ type WindowSize struct {
 
 func (x *WindowSize) Reset() {
 	*x = WindowSize{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[30]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2645,7 +2760,7 @@ func (x *WindowSize) String() string {
 func (*WindowSize) ProtoMessage() {}
 
 func (x *WindowSize) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[30]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2658,7 +2773,7 @@ func (x *WindowSize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WindowSize.ProtoReflect.Descriptor instead.
 func (*WindowSize) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{30}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *WindowSize) GetRows() uint32 {
@@ -2695,7 +2810,7 @@ type StreamOutput struct {
 
 func (x *StreamOutput) Reset() {
 	*x = StreamOutput{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[31]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2707,7 +2822,7 @@ func (x *StreamOutput) String() string {
 func (*StreamOutput) ProtoMessage() {}
 
 func (x *StreamOutput) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[31]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2720,7 +2835,7 @@ func (x *StreamOutput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamOutput.ProtoReflect.Descriptor instead.
 func (*StreamOutput) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{31}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *StreamOutput) GetOutput() isStreamOutput_Output {
@@ -2845,7 +2960,7 @@ type StreamOpened struct {
 
 func (x *StreamOpened) Reset() {
 	*x = StreamOpened{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[32]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2857,7 +2972,7 @@ func (x *StreamOpened) String() string {
 func (*StreamOpened) ProtoMessage() {}
 
 func (x *StreamOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[32]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2870,7 +2985,7 @@ func (x *StreamOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamOpened.ProtoReflect.Descriptor instead.
 func (*StreamOpened) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{32}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *StreamOpened) GetPid() uint32 {
@@ -2907,7 +3022,7 @@ type StreamData struct {
 
 func (x *StreamData) Reset() {
 	*x = StreamData{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[33]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2919,7 +3034,7 @@ func (x *StreamData) String() string {
 func (*StreamData) ProtoMessage() {}
 
 func (x *StreamData) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[33]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2932,7 +3047,7 @@ func (x *StreamData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamData.ProtoReflect.Descriptor instead.
 func (*StreamData) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{33}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *StreamData) GetOffset() uint64 {
@@ -2960,7 +3075,7 @@ type StreamClosed struct {
 
 func (x *StreamClosed) Reset() {
 	*x = StreamClosed{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[34]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2972,7 +3087,7 @@ func (x *StreamClosed) String() string {
 func (*StreamClosed) ProtoMessage() {}
 
 func (x *StreamClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[34]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2985,7 +3100,7 @@ func (x *StreamClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamClosed.ProtoReflect.Descriptor instead.
 func (*StreamClosed) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{34}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *StreamClosed) GetTaken() bool {
@@ -3018,7 +3133,7 @@ type KeeperRequest struct {
 
 func (x *KeeperRequest) Reset() {
 	*x = KeeperRequest{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[35]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3030,7 +3145,7 @@ func (x *KeeperRequest) String() string {
 func (*KeeperRequest) ProtoMessage() {}
 
 func (x *KeeperRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[35]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3043,7 +3158,7 @@ func (x *KeeperRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeeperRequest.ProtoReflect.Descriptor instead.
 func (*KeeperRequest) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{35}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *KeeperRequest) GetRequest() isKeeperRequest_Request {
@@ -3198,7 +3313,7 @@ type KeeperResponse struct {
 
 func (x *KeeperResponse) Reset() {
 	*x = KeeperResponse{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[36]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3210,7 +3325,7 @@ func (x *KeeperResponse) String() string {
 func (*KeeperResponse) ProtoMessage() {}
 
 func (x *KeeperResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[36]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3223,7 +3338,7 @@ func (x *KeeperResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeeperResponse.ProtoReflect.Descriptor instead.
 func (*KeeperResponse) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{36}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *KeeperResponse) GetError() *Error {
@@ -3328,7 +3443,7 @@ type Spawn struct {
 
 func (x *Spawn) Reset() {
 	*x = Spawn{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[37]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3340,7 +3455,7 @@ func (x *Spawn) String() string {
 func (*Spawn) ProtoMessage() {}
 
 func (x *Spawn) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[37]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3353,7 +3468,7 @@ func (x *Spawn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Spawn.ProtoReflect.Descriptor instead.
 func (*Spawn) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{37}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Spawn) GetUuid() string {
@@ -3381,7 +3496,7 @@ type Spawned struct {
 
 func (x *Spawned) Reset() {
 	*x = Spawned{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[38]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3393,7 +3508,7 @@ func (x *Spawned) String() string {
 func (*Spawned) ProtoMessage() {}
 
 func (x *Spawned) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[38]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3406,7 +3521,7 @@ func (x *Spawned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Spawned.ProtoReflect.Descriptor instead.
 func (*Spawned) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{38}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Spawned) GetPid() uint32 {
@@ -3433,7 +3548,7 @@ type Assign struct {
 
 func (x *Assign) Reset() {
 	*x = Assign{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[39]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3445,7 +3560,7 @@ func (x *Assign) String() string {
 func (*Assign) ProtoMessage() {}
 
 func (x *Assign) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[39]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3458,7 +3573,7 @@ func (x *Assign) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assign.ProtoReflect.Descriptor instead.
 func (*Assign) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{39}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Assign) GetUuid() string {
@@ -3499,7 +3614,7 @@ type Deposit struct {
 
 func (x *Deposit) Reset() {
 	*x = Deposit{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[40]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3511,7 +3626,7 @@ func (x *Deposit) String() string {
 func (*Deposit) ProtoMessage() {}
 
 func (x *Deposit) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[40]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3524,7 +3639,7 @@ func (x *Deposit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deposit.ProtoReflect.Descriptor instead.
 func (*Deposit) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{40}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Deposit) GetUuid() string {
@@ -3566,7 +3681,7 @@ type Withdraw struct {
 
 func (x *Withdraw) Reset() {
 	*x = Withdraw{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[41]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3578,7 +3693,7 @@ func (x *Withdraw) String() string {
 func (*Withdraw) ProtoMessage() {}
 
 func (x *Withdraw) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[41]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3591,7 +3706,7 @@ func (x *Withdraw) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Withdraw.ProtoReflect.Descriptor instead.
 func (*Withdraw) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{41}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Withdraw) GetUuid() string {
@@ -3612,7 +3727,7 @@ type Forget struct {
 
 func (x *Forget) Reset() {
 	*x = Forget{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[42]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3624,7 +3739,7 @@ func (x *Forget) String() string {
 func (*Forget) ProtoMessage() {}
 
 func (x *Forget) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[42]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3637,7 +3752,7 @@ func (x *Forget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Forget.ProtoReflect.Descriptor instead.
 func (*Forget) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{42}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Forget) GetUuid() string {
@@ -3660,7 +3775,7 @@ type WaitOrphan struct {
 
 func (x *WaitOrphan) Reset() {
 	*x = WaitOrphan{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[43]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3672,7 +3787,7 @@ func (x *WaitOrphan) String() string {
 func (*WaitOrphan) ProtoMessage() {}
 
 func (x *WaitOrphan) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[43]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3685,7 +3800,7 @@ func (x *WaitOrphan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitOrphan.ProtoReflect.Descriptor instead.
 func (*WaitOrphan) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{43}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *WaitOrphan) GetUuid() string {
@@ -3711,7 +3826,7 @@ type ListMonitors struct {
 
 func (x *ListMonitors) Reset() {
 	*x = ListMonitors{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[44]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3723,7 +3838,7 @@ func (x *ListMonitors) String() string {
 func (*ListMonitors) ProtoMessage() {}
 
 func (x *ListMonitors) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[44]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3736,7 +3851,7 @@ func (x *ListMonitors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMonitors.ProtoReflect.Descriptor instead.
 func (*ListMonitors) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{44}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{45}
 }
 
 // MonitorList lists monitors.
@@ -3750,7 +3865,7 @@ type MonitorList struct {
 
 func (x *MonitorList) Reset() {
 	*x = MonitorList{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[45]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3762,7 +3877,7 @@ func (x *MonitorList) String() string {
 func (*MonitorList) ProtoMessage() {}
 
 func (x *MonitorList) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[45]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3775,7 +3890,7 @@ func (x *MonitorList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorList.ProtoReflect.Descriptor instead.
 func (*MonitorList) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{45}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *MonitorList) GetMonitors() []*MonitorEntry {
@@ -3800,7 +3915,7 @@ type MonitorEntry struct {
 
 func (x *MonitorEntry) Reset() {
 	*x = MonitorEntry{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[46]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3812,7 +3927,7 @@ func (x *MonitorEntry) String() string {
 func (*MonitorEntry) ProtoMessage() {}
 
 func (x *MonitorEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[46]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3825,7 +3940,7 @@ func (x *MonitorEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorEntry.ProtoReflect.Descriptor instead.
 func (*MonitorEntry) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{46}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *MonitorEntry) GetUuid() string {
@@ -3868,7 +3983,7 @@ const file_davit_monitor_v1_monitor_proto_rawDesc = "" +
 	"\x05errno\x18\x03 \x01(\rR\x05errno\x12\x18\n" +
 	"\amessage\x18\x04 \x01(\tR\amessage\x12\x12\n" +
 	"\x04step\x18\x05 \x01(\rR\x04step\x12/\n" +
-	"\x04kind\x18\x06 \x01(\x0e2\x1b.davit.monitor.v1.ErrorKindR\x04kind\"\xe4\x05\n" +
+	"\x04kind\x18\x06 \x01(\x0e2\x1b.davit.monitor.v1.ErrorKindR\x04kind\"\x98\x06\n" +
 	"\x0eMonitorRequest\x12/\n" +
 	"\x05start\x18\x01 \x01(\v2\x17.davit.monitor.v1.StartH\x00R\x05start\x129\n" +
 	"\tget_state\x18\x02 \x01(\v2\x1a.davit.monitor.v1.GetStateH\x00R\bgetState\x122\n" +
@@ -3883,7 +3998,8 @@ const file_davit_monitor_v1_monitor_proto_rawDesc = "" +
 	"set_policy\x18\n" +
 	" \x01(\v2\x1b.davit.monitor.v1.SetPolicyH\x00R\tsetPolicy\x122\n" +
 	"\x06intend\x18\v \x01(\v2\x18.davit.monitor.v1.IntendH\x00R\x06intend\x125\n" +
-	"\afurnish\x18\f \x01(\v2\x19.davit.monitor.v1.FurnishH\x00R\afurnish\x12B\n" +
+	"\afurnish\x18\f \x01(\v2\x19.davit.monitor.v1.FurnishH\x00R\afurnish\x122\n" +
+	"\x06revise\x18\r \x01(\v2\x18.davit.monitor.v1.ReviseH\x00R\x06revise\x12B\n" +
 	"\vdescriptors\x18\x0f \x03(\x0e2 .davit.monitor.v1.DescriptorKindR\vdescriptorsB\t\n" +
 	"\arequest\"\xa6\x02\n" +
 	"\x0fMonitorResponse\x12-\n" +
@@ -3940,7 +4056,15 @@ const file_davit_monitor_v1_monitor_proto_rawDesc = "" +
 	"Furnishing\x12B\n" +
 	"\vdescriptors\x18\x0f \x03(\x0e2 .davit.monitor.v1.DescriptorKindR\vdescriptors\":\n" +
 	"\tFurnished\x12-\n" +
-	"\x05error\x18\x01 \x01(\v2\x17.davit.monitor.v1.ErrorR\x05error\"\x1a\n" +
+	"\x05error\x18\x01 \x01(\v2\x17.davit.monitor.v1.ErrorR\x05error\"\x87\x02\n" +
+	"\x06Revise\x12*\n" +
+	"\x04plan\x18\x01 \x01(\v2\x16.davit.monitor.v1.PlanR\x04plan\x12!\n" +
+	"\fremove_nodes\x18\x02 \x03(\tR\vremoveNodes\x12#\n" +
+	"\rremove_mounts\x18\x03 \x03(\tR\fremoveMounts\x129\n" +
+	"\tadd_nodes\x18\x04 \x03(\v2\x1c.davit.monitor.v1.DeviceNodeR\baddNodes\x12:\n" +
+	"\n" +
+	"add_mounts\x18\x05 \x03(\v2\x1b.davit.monitor.v1.OperationR\taddMounts\x12\x12\n" +
+	"\x04hold\x18\x06 \x03(\tR\x04hold\"\x1a\n" +
 	"\x04Quit\x12\x12\n" +
 	"\x04kill\x18\x01 \x01(\bR\x04kill\"\x1d\n" +
 	"\x05Watch\x12\x14\n" +
@@ -4078,7 +4202,7 @@ const file_davit_monitor_v1_monitor_proto_rawDesc = "" +
 	"\x0fERROR_KIND_BUSY\x10\x03\x12\x16\n" +
 	"\x12ERROR_KIND_INVALID\x10\x04\x12\x1d\n" +
 	"\x19ERROR_KIND_NOT_EXECUTABLE\x10\x05\x12\x18\n" +
-	"\x14ERROR_KIND_EXHAUSTED\x10\x06*\xb4\x02\n" +
+	"\x14ERROR_KIND_EXHAUSTED\x10\x06*\xce\x02\n" +
 	"\x0eDescriptorKind\x12\x1f\n" +
 	"\x1bDESCRIPTOR_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17DESCRIPTOR_KIND_CGROUP2\x10\x01\x12!\n" +
@@ -4089,7 +4213,9 @@ const file_davit_monitor_v1_monitor_proto_rawDesc = "" +
 	"\x13DESCRIPTOR_KIND_LOG\x10\x06\x12\x1a\n" +
 	"\x16DESCRIPTOR_KIND_FOLDER\x10\a\x12\x18\n" +
 	"\x14DESCRIPTOR_KIND_LOGS\x10\b\x12\x1d\n" +
-	"\x19DESCRIPTOR_KIND_NAMESPACE\x10\t*x\n" +
+	"\x19DESCRIPTOR_KIND_NAMESPACE\x10\t\x12\x18\n" +
+	"\x14DESCRIPTOR_KIND_HELD\x10\n" +
+	"*x\n" +
 	"\x05Phase\x12\x15\n" +
 	"\x11PHASE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tPHASE_NEW\x10\x01\x12\x12\n" +
@@ -4124,7 +4250,7 @@ func file_davit_monitor_v1_monitor_proto_rawDescGZIP() []byte {
 }
 
 var file_davit_monitor_v1_monitor_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_davit_monitor_v1_monitor_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_davit_monitor_v1_monitor_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_davit_monitor_v1_monitor_proto_goTypes = []any{
 	(ErrorKind)(0),          // 0: davit.monitor.v1.ErrorKind
 	(DescriptorKind)(0),     // 1: davit.monitor.v1.DescriptorKind
@@ -4152,107 +4278,114 @@ var file_davit_monitor_v1_monitor_proto_goTypes = []any{
 	(*Furnish)(nil),         // 23: davit.monitor.v1.Furnish
 	(*Furnishing)(nil),      // 24: davit.monitor.v1.Furnishing
 	(*Furnished)(nil),       // 25: davit.monitor.v1.Furnished
-	(*Quit)(nil),            // 26: davit.monitor.v1.Quit
-	(*Watch)(nil),           // 27: davit.monitor.v1.Watch
-	(*Ack)(nil),             // 28: davit.monitor.v1.Ack
-	(*MonitorEvent)(nil),    // 29: davit.monitor.v1.MonitorEvent
-	(*InitExited)(nil),      // 30: davit.monitor.v1.InitExited
-	(*Restarted)(nil),       // 31: davit.monitor.v1.Restarted
-	(*RestartFailed)(nil),   // 32: davit.monitor.v1.RestartFailed
-	(*OpenConsole)(nil),     // 33: davit.monitor.v1.OpenConsole
-	(*Exec)(nil),            // 34: davit.monitor.v1.Exec
-	(*StreamInput)(nil),     // 35: davit.monitor.v1.StreamInput
-	(*WindowSize)(nil),      // 36: davit.monitor.v1.WindowSize
-	(*StreamOutput)(nil),    // 37: davit.monitor.v1.StreamOutput
-	(*StreamOpened)(nil),    // 38: davit.monitor.v1.StreamOpened
-	(*StreamData)(nil),      // 39: davit.monitor.v1.StreamData
-	(*StreamClosed)(nil),    // 40: davit.monitor.v1.StreamClosed
-	(*KeeperRequest)(nil),   // 41: davit.monitor.v1.KeeperRequest
-	(*KeeperResponse)(nil),  // 42: davit.monitor.v1.KeeperResponse
-	(*Spawn)(nil),           // 43: davit.monitor.v1.Spawn
-	(*Spawned)(nil),         // 44: davit.monitor.v1.Spawned
-	(*Assign)(nil),          // 45: davit.monitor.v1.Assign
-	(*Deposit)(nil),         // 46: davit.monitor.v1.Deposit
-	(*Withdraw)(nil),        // 47: davit.monitor.v1.Withdraw
-	(*Forget)(nil),          // 48: davit.monitor.v1.Forget
-	(*WaitOrphan)(nil),      // 49: davit.monitor.v1.WaitOrphan
-	(*ListMonitors)(nil),    // 50: davit.monitor.v1.ListMonitors
-	(*MonitorList)(nil),     // 51: davit.monitor.v1.MonitorList
-	(*MonitorEntry)(nil),    // 52: davit.monitor.v1.MonitorEntry
-	(*Plan)(nil),            // 53: davit.monitor.v1.Plan
-	(*Policy)(nil),          // 54: davit.monitor.v1.Policy
-	(Action)(0),             // 55: davit.monitor.v1.Action
-	(*Process)(nil),         // 56: davit.monitor.v1.Process
+	(*Revise)(nil),          // 26: davit.monitor.v1.Revise
+	(*Quit)(nil),            // 27: davit.monitor.v1.Quit
+	(*Watch)(nil),           // 28: davit.monitor.v1.Watch
+	(*Ack)(nil),             // 29: davit.monitor.v1.Ack
+	(*MonitorEvent)(nil),    // 30: davit.monitor.v1.MonitorEvent
+	(*InitExited)(nil),      // 31: davit.monitor.v1.InitExited
+	(*Restarted)(nil),       // 32: davit.monitor.v1.Restarted
+	(*RestartFailed)(nil),   // 33: davit.monitor.v1.RestartFailed
+	(*OpenConsole)(nil),     // 34: davit.monitor.v1.OpenConsole
+	(*Exec)(nil),            // 35: davit.monitor.v1.Exec
+	(*StreamInput)(nil),     // 36: davit.monitor.v1.StreamInput
+	(*WindowSize)(nil),      // 37: davit.monitor.v1.WindowSize
+	(*StreamOutput)(nil),    // 38: davit.monitor.v1.StreamOutput
+	(*StreamOpened)(nil),    // 39: davit.monitor.v1.StreamOpened
+	(*StreamData)(nil),      // 40: davit.monitor.v1.StreamData
+	(*StreamClosed)(nil),    // 41: davit.monitor.v1.StreamClosed
+	(*KeeperRequest)(nil),   // 42: davit.monitor.v1.KeeperRequest
+	(*KeeperResponse)(nil),  // 43: davit.monitor.v1.KeeperResponse
+	(*Spawn)(nil),           // 44: davit.monitor.v1.Spawn
+	(*Spawned)(nil),         // 45: davit.monitor.v1.Spawned
+	(*Assign)(nil),          // 46: davit.monitor.v1.Assign
+	(*Deposit)(nil),         // 47: davit.monitor.v1.Deposit
+	(*Withdraw)(nil),        // 48: davit.monitor.v1.Withdraw
+	(*Forget)(nil),          // 49: davit.monitor.v1.Forget
+	(*WaitOrphan)(nil),      // 50: davit.monitor.v1.WaitOrphan
+	(*ListMonitors)(nil),    // 51: davit.monitor.v1.ListMonitors
+	(*MonitorList)(nil),     // 52: davit.monitor.v1.MonitorList
+	(*MonitorEntry)(nil),    // 53: davit.monitor.v1.MonitorEntry
+	(*Plan)(nil),            // 54: davit.monitor.v1.Plan
+	(*Policy)(nil),          // 55: davit.monitor.v1.Policy
+	(*DeviceNode)(nil),      // 56: davit.monitor.v1.DeviceNode
+	(*Operation)(nil),       // 57: davit.monitor.v1.Operation
+	(Action)(0),             // 58: davit.monitor.v1.Action
+	(*Process)(nil),         // 59: davit.monitor.v1.Process
 }
 var file_davit_monitor_v1_monitor_proto_depIdxs = []int32{
 	0,  // 0: davit.monitor.v1.Error.kind:type_name -> davit.monitor.v1.ErrorKind
 	11, // 1: davit.monitor.v1.MonitorRequest.start:type_name -> davit.monitor.v1.Start
 	14, // 2: davit.monitor.v1.MonitorRequest.get_state:type_name -> davit.monitor.v1.GetState
 	17, // 3: davit.monitor.v1.MonitorRequest.signal:type_name -> davit.monitor.v1.Signal
-	27, // 4: davit.monitor.v1.MonitorRequest.watch:type_name -> davit.monitor.v1.Watch
-	33, // 5: davit.monitor.v1.MonitorRequest.open_console:type_name -> davit.monitor.v1.OpenConsole
-	34, // 6: davit.monitor.v1.MonitorRequest.exec:type_name -> davit.monitor.v1.Exec
+	28, // 4: davit.monitor.v1.MonitorRequest.watch:type_name -> davit.monitor.v1.Watch
+	34, // 5: davit.monitor.v1.MonitorRequest.open_console:type_name -> davit.monitor.v1.OpenConsole
+	35, // 6: davit.monitor.v1.MonitorRequest.exec:type_name -> davit.monitor.v1.Exec
 	18, // 7: davit.monitor.v1.MonitorRequest.initctl:type_name -> davit.monitor.v1.Initctl
-	26, // 8: davit.monitor.v1.MonitorRequest.quit:type_name -> davit.monitor.v1.Quit
+	27, // 8: davit.monitor.v1.MonitorRequest.quit:type_name -> davit.monitor.v1.Quit
 	19, // 9: davit.monitor.v1.MonitorRequest.disarm:type_name -> davit.monitor.v1.Disarm
 	20, // 10: davit.monitor.v1.MonitorRequest.set_policy:type_name -> davit.monitor.v1.SetPolicy
 	22, // 11: davit.monitor.v1.MonitorRequest.intend:type_name -> davit.monitor.v1.Intend
 	23, // 12: davit.monitor.v1.MonitorRequest.furnish:type_name -> davit.monitor.v1.Furnish
-	1,  // 13: davit.monitor.v1.MonitorRequest.descriptors:type_name -> davit.monitor.v1.DescriptorKind
-	7,  // 14: davit.monitor.v1.MonitorResponse.error:type_name -> davit.monitor.v1.Error
-	13, // 15: davit.monitor.v1.MonitorResponse.started:type_name -> davit.monitor.v1.Started
-	15, // 16: davit.monitor.v1.MonitorResponse.state:type_name -> davit.monitor.v1.State
-	10, // 17: davit.monitor.v1.MonitorResponse.done:type_name -> davit.monitor.v1.Done
-	1,  // 18: davit.monitor.v1.MonitorResponse.descriptors:type_name -> davit.monitor.v1.DescriptorKind
-	53, // 19: davit.monitor.v1.Start.plan:type_name -> davit.monitor.v1.Plan
-	12, // 20: davit.monitor.v1.Start.log:type_name -> davit.monitor.v1.LogPolicy
-	2,  // 21: davit.monitor.v1.State.phase:type_name -> davit.monitor.v1.Phase
-	16, // 22: davit.monitor.v1.State.exit:type_name -> davit.monitor.v1.Exit
-	3,  // 23: davit.monitor.v1.State.intent:type_name -> davit.monitor.v1.Intent
-	54, // 24: davit.monitor.v1.SetPolicy.policy:type_name -> davit.monitor.v1.Policy
-	21, // 25: davit.monitor.v1.SetPolicy.limits:type_name -> davit.monitor.v1.Limits
-	3,  // 26: davit.monitor.v1.Intend.intent:type_name -> davit.monitor.v1.Intent
-	1,  // 27: davit.monitor.v1.Furnishing.descriptors:type_name -> davit.monitor.v1.DescriptorKind
-	7,  // 28: davit.monitor.v1.Furnished.error:type_name -> davit.monitor.v1.Error
-	13, // 29: davit.monitor.v1.MonitorEvent.started:type_name -> davit.monitor.v1.Started
-	30, // 30: davit.monitor.v1.MonitorEvent.exited:type_name -> davit.monitor.v1.InitExited
-	31, // 31: davit.monitor.v1.MonitorEvent.restarted:type_name -> davit.monitor.v1.Restarted
-	32, // 32: davit.monitor.v1.MonitorEvent.restart_failed:type_name -> davit.monitor.v1.RestartFailed
-	16, // 33: davit.monitor.v1.InitExited.exit:type_name -> davit.monitor.v1.Exit
-	4,  // 34: davit.monitor.v1.InitExited.cause:type_name -> davit.monitor.v1.Cause
-	55, // 35: davit.monitor.v1.InitExited.action:type_name -> davit.monitor.v1.Action
-	4,  // 36: davit.monitor.v1.Restarted.cause:type_name -> davit.monitor.v1.Cause
-	7,  // 37: davit.monitor.v1.RestartFailed.error:type_name -> davit.monitor.v1.Error
-	5,  // 38: davit.monitor.v1.OpenConsole.start:type_name -> davit.monitor.v1.ConsoleStart
-	56, // 39: davit.monitor.v1.Exec.process:type_name -> davit.monitor.v1.Process
-	36, // 40: davit.monitor.v1.StreamInput.size:type_name -> davit.monitor.v1.WindowSize
-	38, // 41: davit.monitor.v1.StreamOutput.opened:type_name -> davit.monitor.v1.StreamOpened
-	39, // 42: davit.monitor.v1.StreamOutput.data:type_name -> davit.monitor.v1.StreamData
-	16, // 43: davit.monitor.v1.StreamOutput.exit:type_name -> davit.monitor.v1.Exit
-	40, // 44: davit.monitor.v1.StreamOutput.closed:type_name -> davit.monitor.v1.StreamClosed
-	7,  // 45: davit.monitor.v1.StreamOutput.error:type_name -> davit.monitor.v1.Error
-	43, // 46: davit.monitor.v1.KeeperRequest.spawn:type_name -> davit.monitor.v1.Spawn
-	46, // 47: davit.monitor.v1.KeeperRequest.deposit:type_name -> davit.monitor.v1.Deposit
-	47, // 48: davit.monitor.v1.KeeperRequest.withdraw:type_name -> davit.monitor.v1.Withdraw
-	48, // 49: davit.monitor.v1.KeeperRequest.forget:type_name -> davit.monitor.v1.Forget
-	49, // 50: davit.monitor.v1.KeeperRequest.wait_orphan:type_name -> davit.monitor.v1.WaitOrphan
-	50, // 51: davit.monitor.v1.KeeperRequest.list_monitors:type_name -> davit.monitor.v1.ListMonitors
-	26, // 52: davit.monitor.v1.KeeperRequest.quit:type_name -> davit.monitor.v1.Quit
-	1,  // 53: davit.monitor.v1.KeeperRequest.descriptors:type_name -> davit.monitor.v1.DescriptorKind
-	7,  // 54: davit.monitor.v1.KeeperResponse.error:type_name -> davit.monitor.v1.Error
-	44, // 55: davit.monitor.v1.KeeperResponse.spawned:type_name -> davit.monitor.v1.Spawned
-	10, // 56: davit.monitor.v1.KeeperResponse.done:type_name -> davit.monitor.v1.Done
-	16, // 57: davit.monitor.v1.KeeperResponse.exit:type_name -> davit.monitor.v1.Exit
-	51, // 58: davit.monitor.v1.KeeperResponse.monitors:type_name -> davit.monitor.v1.MonitorList
-	1,  // 59: davit.monitor.v1.KeeperResponse.descriptors:type_name -> davit.monitor.v1.DescriptorKind
-	1,  // 60: davit.monitor.v1.Assign.descriptors:type_name -> davit.monitor.v1.DescriptorKind
-	16, // 61: davit.monitor.v1.Deposit.exit:type_name -> davit.monitor.v1.Exit
-	52, // 62: davit.monitor.v1.MonitorList.monitors:type_name -> davit.monitor.v1.MonitorEntry
-	63, // [63:63] is the sub-list for method output_type
-	63, // [63:63] is the sub-list for method input_type
-	63, // [63:63] is the sub-list for extension type_name
-	63, // [63:63] is the sub-list for extension extendee
-	0,  // [0:63] is the sub-list for field type_name
+	26, // 13: davit.monitor.v1.MonitorRequest.revise:type_name -> davit.monitor.v1.Revise
+	1,  // 14: davit.monitor.v1.MonitorRequest.descriptors:type_name -> davit.monitor.v1.DescriptorKind
+	7,  // 15: davit.monitor.v1.MonitorResponse.error:type_name -> davit.monitor.v1.Error
+	13, // 16: davit.monitor.v1.MonitorResponse.started:type_name -> davit.monitor.v1.Started
+	15, // 17: davit.monitor.v1.MonitorResponse.state:type_name -> davit.monitor.v1.State
+	10, // 18: davit.monitor.v1.MonitorResponse.done:type_name -> davit.monitor.v1.Done
+	1,  // 19: davit.monitor.v1.MonitorResponse.descriptors:type_name -> davit.monitor.v1.DescriptorKind
+	54, // 20: davit.monitor.v1.Start.plan:type_name -> davit.monitor.v1.Plan
+	12, // 21: davit.monitor.v1.Start.log:type_name -> davit.monitor.v1.LogPolicy
+	2,  // 22: davit.monitor.v1.State.phase:type_name -> davit.monitor.v1.Phase
+	16, // 23: davit.monitor.v1.State.exit:type_name -> davit.monitor.v1.Exit
+	3,  // 24: davit.monitor.v1.State.intent:type_name -> davit.monitor.v1.Intent
+	55, // 25: davit.monitor.v1.SetPolicy.policy:type_name -> davit.monitor.v1.Policy
+	21, // 26: davit.monitor.v1.SetPolicy.limits:type_name -> davit.monitor.v1.Limits
+	3,  // 27: davit.monitor.v1.Intend.intent:type_name -> davit.monitor.v1.Intent
+	1,  // 28: davit.monitor.v1.Furnishing.descriptors:type_name -> davit.monitor.v1.DescriptorKind
+	7,  // 29: davit.monitor.v1.Furnished.error:type_name -> davit.monitor.v1.Error
+	54, // 30: davit.monitor.v1.Revise.plan:type_name -> davit.monitor.v1.Plan
+	56, // 31: davit.monitor.v1.Revise.add_nodes:type_name -> davit.monitor.v1.DeviceNode
+	57, // 32: davit.monitor.v1.Revise.add_mounts:type_name -> davit.monitor.v1.Operation
+	13, // 33: davit.monitor.v1.MonitorEvent.started:type_name -> davit.monitor.v1.Started
+	31, // 34: davit.monitor.v1.MonitorEvent.exited:type_name -> davit.monitor.v1.InitExited
+	32, // 35: davit.monitor.v1.MonitorEvent.restarted:type_name -> davit.monitor.v1.Restarted
+	33, // 36: davit.monitor.v1.MonitorEvent.restart_failed:type_name -> davit.monitor.v1.RestartFailed
+	16, // 37: davit.monitor.v1.InitExited.exit:type_name -> davit.monitor.v1.Exit
+	4,  // 38: davit.monitor.v1.InitExited.cause:type_name -> davit.monitor.v1.Cause
+	58, // 39: davit.monitor.v1.InitExited.action:type_name -> davit.monitor.v1.Action
+	4,  // 40: davit.monitor.v1.Restarted.cause:type_name -> davit.monitor.v1.Cause
+	7,  // 41: davit.monitor.v1.RestartFailed.error:type_name -> davit.monitor.v1.Error
+	5,  // 42: davit.monitor.v1.OpenConsole.start:type_name -> davit.monitor.v1.ConsoleStart
+	59, // 43: davit.monitor.v1.Exec.process:type_name -> davit.monitor.v1.Process
+	37, // 44: davit.monitor.v1.StreamInput.size:type_name -> davit.monitor.v1.WindowSize
+	39, // 45: davit.monitor.v1.StreamOutput.opened:type_name -> davit.monitor.v1.StreamOpened
+	40, // 46: davit.monitor.v1.StreamOutput.data:type_name -> davit.monitor.v1.StreamData
+	16, // 47: davit.monitor.v1.StreamOutput.exit:type_name -> davit.monitor.v1.Exit
+	41, // 48: davit.monitor.v1.StreamOutput.closed:type_name -> davit.monitor.v1.StreamClosed
+	7,  // 49: davit.monitor.v1.StreamOutput.error:type_name -> davit.monitor.v1.Error
+	44, // 50: davit.monitor.v1.KeeperRequest.spawn:type_name -> davit.monitor.v1.Spawn
+	47, // 51: davit.monitor.v1.KeeperRequest.deposit:type_name -> davit.monitor.v1.Deposit
+	48, // 52: davit.monitor.v1.KeeperRequest.withdraw:type_name -> davit.monitor.v1.Withdraw
+	49, // 53: davit.monitor.v1.KeeperRequest.forget:type_name -> davit.monitor.v1.Forget
+	50, // 54: davit.monitor.v1.KeeperRequest.wait_orphan:type_name -> davit.monitor.v1.WaitOrphan
+	51, // 55: davit.monitor.v1.KeeperRequest.list_monitors:type_name -> davit.monitor.v1.ListMonitors
+	27, // 56: davit.monitor.v1.KeeperRequest.quit:type_name -> davit.monitor.v1.Quit
+	1,  // 57: davit.monitor.v1.KeeperRequest.descriptors:type_name -> davit.monitor.v1.DescriptorKind
+	7,  // 58: davit.monitor.v1.KeeperResponse.error:type_name -> davit.monitor.v1.Error
+	45, // 59: davit.monitor.v1.KeeperResponse.spawned:type_name -> davit.monitor.v1.Spawned
+	10, // 60: davit.monitor.v1.KeeperResponse.done:type_name -> davit.monitor.v1.Done
+	16, // 61: davit.monitor.v1.KeeperResponse.exit:type_name -> davit.monitor.v1.Exit
+	52, // 62: davit.monitor.v1.KeeperResponse.monitors:type_name -> davit.monitor.v1.MonitorList
+	1,  // 63: davit.monitor.v1.KeeperResponse.descriptors:type_name -> davit.monitor.v1.DescriptorKind
+	1,  // 64: davit.monitor.v1.Assign.descriptors:type_name -> davit.monitor.v1.DescriptorKind
+	16, // 65: davit.monitor.v1.Deposit.exit:type_name -> davit.monitor.v1.Exit
+	53, // 66: davit.monitor.v1.MonitorList.monitors:type_name -> davit.monitor.v1.MonitorEntry
+	67, // [67:67] is the sub-list for method output_type
+	67, // [67:67] is the sub-list for method input_type
+	67, // [67:67] is the sub-list for extension type_name
+	67, // [67:67] is the sub-list for extension extendee
+	0,  // [0:67] is the sub-list for field type_name
 }
 
 func init() { file_davit_monitor_v1_monitor_proto_init() }
@@ -4274,6 +4407,7 @@ func file_davit_monitor_v1_monitor_proto_init() {
 		(*MonitorRequest_SetPolicy)(nil),
 		(*MonitorRequest_Intend)(nil),
 		(*MonitorRequest_Furnish)(nil),
+		(*MonitorRequest_Revise)(nil),
 	}
 	file_davit_monitor_v1_monitor_proto_msgTypes[3].OneofWrappers = []any{
 		(*MonitorResponse_Started)(nil),
@@ -4285,19 +4419,19 @@ func file_davit_monitor_v1_monitor_proto_init() {
 		(*Exit_Signal)(nil),
 		(*Exit_Unknown)(nil),
 	}
-	file_davit_monitor_v1_monitor_proto_msgTypes[23].OneofWrappers = []any{
+	file_davit_monitor_v1_monitor_proto_msgTypes[24].OneofWrappers = []any{
 		(*MonitorEvent_Started)(nil),
 		(*MonitorEvent_Exited)(nil),
 		(*MonitorEvent_Restarted)(nil),
 		(*MonitorEvent_RestartFailed)(nil),
 	}
-	file_davit_monitor_v1_monitor_proto_msgTypes[29].OneofWrappers = []any{
+	file_davit_monitor_v1_monitor_proto_msgTypes[30].OneofWrappers = []any{
 		(*StreamInput_Data)(nil),
 		(*StreamInput_End)(nil),
 		(*StreamInput_Size)(nil),
 		(*StreamInput_Signal)(nil),
 	}
-	file_davit_monitor_v1_monitor_proto_msgTypes[31].OneofWrappers = []any{
+	file_davit_monitor_v1_monitor_proto_msgTypes[32].OneofWrappers = []any{
 		(*StreamOutput_Opened)(nil),
 		(*StreamOutput_Data)(nil),
 		(*StreamOutput_Stderr)(nil),
@@ -4305,7 +4439,7 @@ func file_davit_monitor_v1_monitor_proto_init() {
 		(*StreamOutput_Closed)(nil),
 		(*StreamOutput_Error)(nil),
 	}
-	file_davit_monitor_v1_monitor_proto_msgTypes[35].OneofWrappers = []any{
+	file_davit_monitor_v1_monitor_proto_msgTypes[36].OneofWrappers = []any{
 		(*KeeperRequest_Spawn)(nil),
 		(*KeeperRequest_Deposit)(nil),
 		(*KeeperRequest_Withdraw)(nil),
@@ -4314,7 +4448,7 @@ func file_davit_monitor_v1_monitor_proto_init() {
 		(*KeeperRequest_ListMonitors)(nil),
 		(*KeeperRequest_Quit)(nil),
 	}
-	file_davit_monitor_v1_monitor_proto_msgTypes[36].OneofWrappers = []any{
+	file_davit_monitor_v1_monitor_proto_msgTypes[37].OneofWrappers = []any{
 		(*KeeperResponse_Spawned)(nil),
 		(*KeeperResponse_Done)(nil),
 		(*KeeperResponse_Exit)(nil),
@@ -4326,7 +4460,7 @@ func file_davit_monitor_v1_monitor_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_davit_monitor_v1_monitor_proto_rawDesc), len(file_davit_monitor_v1_monitor_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   47,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -332,7 +332,10 @@ type Plan struct {
 	Shared []*SharedNamespace `protobuf:"bytes,11,rep,name=shared" json:"shared,omitempty"`
 	// Init waits until somebody has furnished its network namespace (the request Furnish): what stands for its interfaces on
 	// the host is not the monitor's to make. That holds for each restart, as a namespace ends with its init.
-	Furnish       bool `protobuf:"varint,12,opt,name=furnish" json:"furnish,omitempty"`
+	Furnish bool `protobuf:"varint,12,opt,name=furnish" json:"furnish,omitempty"`
+	// Names of what is held open for the container, over its restarts, until it ends: loop devices live as long as somebody has
+	// them. A descriptor of each travels with the plan, in order, after those of namespaces.
+	Held          []string `protobuf:"bytes,13,rep,name=held" json:"held,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -449,6 +452,13 @@ func (x *Plan) GetFurnish() bool {
 		return x.Furnish
 	}
 	return false
+}
+
+func (x *Plan) GetHeld() []string {
+	if x != nil {
+		return x.Held
+	}
+	return nil
 }
 
 // SharedNamespace is a namespace that somebody else has.
@@ -672,6 +682,8 @@ type Operation struct {
 	//	*Operation_ReadOnly
 	//	*Operation_Hostname
 	//	*Operation_LoopbackUp
+	//	*Operation_RootImage
+	//	*Operation_Image
 	Step          isOperation_Step `protobuf_oneof:"step"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -831,6 +843,24 @@ func (x *Operation) GetLoopbackUp() *LoopbackUp {
 	return nil
 }
 
+func (x *Operation) GetRootImage() *RootImage {
+	if x != nil {
+		if x, ok := x.Step.(*Operation_RootImage); ok {
+			return x.RootImage
+		}
+	}
+	return nil
+}
+
+func (x *Operation) GetImage() *Image {
+	if x != nil {
+		if x, ok := x.Step.(*Operation_Image); ok {
+			return x.Image
+		}
+	}
+	return nil
+}
+
 type isOperation_Step interface {
 	isOperation_Step()
 }
@@ -900,6 +930,16 @@ type Operation_LoopbackUp struct {
 	LoopbackUp *LoopbackUp `protobuf:"bytes,13,opt,name=loopback_up,json=loopbackUp,oneof"`
 }
 
+type Operation_RootImage struct {
+	// Makes the filesystem of a block device the root of the container.
+	RootImage *RootImage `protobuf:"bytes,14,opt,name=root_image,json=rootImage,oneof"`
+}
+
+type Operation_Image struct {
+	// Mounts the filesystem of a block device.
+	Image *Image `protobuf:"bytes,15,opt,name=image,oneof"`
+}
+
 func (*Operation_RootBind) isOperation_Step() {}
 
 func (*Operation_RootOverlay) isOperation_Step() {}
@@ -925,6 +965,10 @@ func (*Operation_ReadOnly) isOperation_Step() {}
 func (*Operation_Hostname) isOperation_Step() {}
 
 func (*Operation_LoopbackUp) isOperation_Step() {}
+
+func (*Operation_RootImage) isOperation_Step() {}
+
+func (*Operation_Image) isOperation_Step() {}
 
 // RootBind makes a folder of the host the root. The last component must not be a symbolic link.
 type RootBind struct {
@@ -981,6 +1025,79 @@ func (x *RootBind) GetReadOnly() bool {
 	return false
 }
 
+// RootImage makes the filesystem of a block device the root.
+type RootImage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the device among what is held.
+	Held string `protobuf:"bytes,1,opt,name=held" json:"held,omitempty"`
+	// Type of the filesystem, as the kernel calls it: ext4.
+	Type string `protobuf:"bytes,2,opt,name=type" json:"type,omitempty"`
+	// Nobody can write to it.
+	ReadOnly bool `protobuf:"varint,3,opt,name=read_only,json=readOnly" json:"read_only,omitempty"`
+	// Ids of the filesystem are those of the container: its files belong to the host's id that the map of the container gives.
+	Mapped        bool `protobuf:"varint,4,opt,name=mapped" json:"mapped,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RootImage) Reset() {
+	*x = RootImage{}
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RootImage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RootImage) ProtoMessage() {}
+
+func (x *RootImage) ProtoReflect() protoreflect.Message {
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RootImage.ProtoReflect.Descriptor instead.
+func (*RootImage) Descriptor() ([]byte, []int) {
+	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *RootImage) GetHeld() string {
+	if x != nil {
+		return x.Held
+	}
+	return ""
+}
+
+func (x *RootImage) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *RootImage) GetReadOnly() bool {
+	if x != nil {
+		return x.ReadOnly
+	}
+	return false
+}
+
+func (x *RootImage) GetMapped() bool {
+	if x != nil {
+		return x.Mapped
+	}
+	return false
+}
+
 // RootOverlay makes an overlay the root.
 type RootOverlay struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -998,7 +1115,7 @@ type RootOverlay struct {
 
 func (x *RootOverlay) Reset() {
 	*x = RootOverlay{}
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[6]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1010,7 +1127,7 @@ func (x *RootOverlay) String() string {
 func (*RootOverlay) ProtoMessage() {}
 
 func (x *RootOverlay) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[6]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1023,7 +1140,7 @@ func (x *RootOverlay) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RootOverlay.ProtoReflect.Descriptor instead.
 func (*RootOverlay) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{6}
+	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RootOverlay) GetLower() []string {
@@ -1064,14 +1181,16 @@ type Bind struct {
 	// The container cannot write to it.
 	ReadOnly bool `protobuf:"varint,3,opt,name=read_only,json=readOnly" json:"read_only,omitempty"`
 	// Mount flags: nosuid, nodev, noexec.
-	Flags         []MountFlag `protobuf:"varint,4,rep,packed,name=flags,enum=davit.monitor.v1.MountFlag" json:"flags,omitempty"`
+	Flags []MountFlag `protobuf:"varint,4,rep,packed,name=flags,enum=davit.monitor.v1.MountFlag" json:"flags,omitempty"`
+	// Ids of the source are those of the container (mount_setattr(2), MOUNT_ATTR_IDMAP); without a user namespace no matter.
+	Mapped        bool `protobuf:"varint,5,opt,name=mapped" json:"mapped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Bind) Reset() {
 	*x = Bind{}
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[7]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1083,7 +1202,7 @@ func (x *Bind) String() string {
 func (*Bind) ProtoMessage() {}
 
 func (x *Bind) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[7]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1096,7 +1215,7 @@ func (x *Bind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bind.ProtoReflect.Descriptor instead.
 func (*Bind) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{7}
+	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Bind) GetSource() string {
@@ -1127,6 +1246,104 @@ func (x *Bind) GetFlags() []MountFlag {
 	return nil
 }
 
+func (x *Bind) GetMapped() bool {
+	if x != nil {
+		return x.Mapped
+	}
+	return false
+}
+
+// Image mounts the filesystem of a block device.
+type Image struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the device among what is held.
+	Held string `protobuf:"bytes,1,opt,name=held" json:"held,omitempty"`
+	// Type of the filesystem, as the kernel calls it: ext4.
+	Type string `protobuf:"bytes,2,opt,name=type" json:"type,omitempty"`
+	// Path inside; made if it does not exist.
+	Target string `protobuf:"bytes,3,opt,name=target" json:"target,omitempty"`
+	// Nobody can write to it.
+	ReadOnly bool `protobuf:"varint,4,opt,name=read_only,json=readOnly" json:"read_only,omitempty"`
+	// Mount flags.
+	Flags []MountFlag `protobuf:"varint,5,rep,packed,name=flags,enum=davit.monitor.v1.MountFlag" json:"flags,omitempty"`
+	// As in RootImage.
+	Mapped        bool `protobuf:"varint,6,opt,name=mapped" json:"mapped,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Image) Reset() {
+	*x = Image{}
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Image) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Image) ProtoMessage() {}
+
+func (x *Image) ProtoReflect() protoreflect.Message {
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Image.ProtoReflect.Descriptor instead.
+func (*Image) Descriptor() ([]byte, []int) {
+	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Image) GetHeld() string {
+	if x != nil {
+		return x.Held
+	}
+	return ""
+}
+
+func (x *Image) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Image) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *Image) GetReadOnly() bool {
+	if x != nil {
+		return x.ReadOnly
+	}
+	return false
+}
+
+func (x *Image) GetFlags() []MountFlag {
+	if x != nil {
+		return x.Flags
+	}
+	return nil
+}
+
+func (x *Image) GetMapped() bool {
+	if x != nil {
+		return x.Mapped
+	}
+	return false
+}
+
 // InnerBind mounts a path of the container at another place of it.
 type InnerBind struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1142,7 +1359,7 @@ type InnerBind struct {
 
 func (x *InnerBind) Reset() {
 	*x = InnerBind{}
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[8]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1154,7 +1371,7 @@ func (x *InnerBind) String() string {
 func (*InnerBind) ProtoMessage() {}
 
 func (x *InnerBind) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[8]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1167,7 +1384,7 @@ func (x *InnerBind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InnerBind.ProtoReflect.Descriptor instead.
 func (*InnerBind) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{8}
+	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *InnerBind) GetSource() string {
@@ -1206,7 +1423,7 @@ type Overlay struct {
 
 func (x *Overlay) Reset() {
 	*x = Overlay{}
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[9]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1218,7 +1435,7 @@ func (x *Overlay) String() string {
 func (*Overlay) ProtoMessage() {}
 
 func (x *Overlay) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[9]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1231,7 +1448,7 @@ func (x *Overlay) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Overlay.ProtoReflect.Descriptor instead.
 func (*Overlay) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{9}
+	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Overlay) GetLower() string {
@@ -1274,7 +1491,7 @@ type Tmpfs struct {
 
 func (x *Tmpfs) Reset() {
 	*x = Tmpfs{}
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[10]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1286,7 +1503,7 @@ func (x *Tmpfs) String() string {
 func (*Tmpfs) ProtoMessage() {}
 
 func (x *Tmpfs) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[10]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1299,7 +1516,7 @@ func (x *Tmpfs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tmpfs.ProtoReflect.Descriptor instead.
 func (*Tmpfs) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{10}
+	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Tmpfs) GetTarget() string {
@@ -1352,7 +1569,7 @@ type KernelFilesystem struct {
 
 func (x *KernelFilesystem) Reset() {
 	*x = KernelFilesystem{}
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[11]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1364,7 +1581,7 @@ func (x *KernelFilesystem) String() string {
 func (*KernelFilesystem) ProtoMessage() {}
 
 func (x *KernelFilesystem) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[11]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1377,7 +1594,7 @@ func (x *KernelFilesystem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KernelFilesystem.ProtoReflect.Descriptor instead.
 func (*KernelFilesystem) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{11}
+	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *KernelFilesystem) GetType() KernelFilesystemType {
@@ -1420,7 +1637,7 @@ type Dev struct {
 
 func (x *Dev) Reset() {
 	*x = Dev{}
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[12]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1432,7 +1649,7 @@ func (x *Dev) String() string {
 func (*Dev) ProtoMessage() {}
 
 func (x *Dev) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[12]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1445,7 +1662,7 @@ func (x *Dev) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dev.ProtoReflect.Descriptor instead.
 func (*Dev) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{12}
+	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Dev) GetNodes() []*DeviceNode {
@@ -1502,7 +1719,7 @@ type DeviceNode struct {
 
 func (x *DeviceNode) Reset() {
 	*x = DeviceNode{}
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[13]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1514,7 +1731,7 @@ func (x *DeviceNode) String() string {
 func (*DeviceNode) ProtoMessage() {}
 
 func (x *DeviceNode) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[13]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1527,7 +1744,7 @@ func (x *DeviceNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceNode.ProtoReflect.Descriptor instead.
 func (*DeviceNode) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{13}
+	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DeviceNode) GetName() string {
@@ -1578,7 +1795,7 @@ type Symlink struct {
 
 func (x *Symlink) Reset() {
 	*x = Symlink{}
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[14]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1590,7 +1807,7 @@ func (x *Symlink) String() string {
 func (*Symlink) ProtoMessage() {}
 
 func (x *Symlink) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[14]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1603,7 +1820,7 @@ func (x *Symlink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Symlink.ProtoReflect.Descriptor instead.
 func (*Symlink) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{14}
+	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Symlink) GetName() string {
@@ -1633,7 +1850,7 @@ type ConsoleBind struct {
 
 func (x *ConsoleBind) Reset() {
 	*x = ConsoleBind{}
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[15]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1645,7 +1862,7 @@ func (x *ConsoleBind) String() string {
 func (*ConsoleBind) ProtoMessage() {}
 
 func (x *ConsoleBind) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[15]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1658,7 +1875,7 @@ func (x *ConsoleBind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsoleBind.ProtoReflect.Descriptor instead.
 func (*ConsoleBind) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{15}
+	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ConsoleBind) GetConsole() uint32 {
@@ -1686,7 +1903,7 @@ type Mask struct {
 
 func (x *Mask) Reset() {
 	*x = Mask{}
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[16]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1698,7 +1915,7 @@ func (x *Mask) String() string {
 func (*Mask) ProtoMessage() {}
 
 func (x *Mask) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[16]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1711,7 +1928,7 @@ func (x *Mask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mask.ProtoReflect.Descriptor instead.
 func (*Mask) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{16}
+	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Mask) GetPath() string {
@@ -1734,7 +1951,7 @@ type ReadOnly struct {
 
 func (x *ReadOnly) Reset() {
 	*x = ReadOnly{}
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[17]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1746,7 +1963,7 @@ func (x *ReadOnly) String() string {
 func (*ReadOnly) ProtoMessage() {}
 
 func (x *ReadOnly) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[17]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1759,7 +1976,7 @@ func (x *ReadOnly) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadOnly.ProtoReflect.Descriptor instead.
 func (*ReadOnly) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{17}
+	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReadOnly) GetPath() string {
@@ -1787,7 +2004,7 @@ type Hostname struct {
 
 func (x *Hostname) Reset() {
 	*x = Hostname{}
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[18]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1799,7 +2016,7 @@ func (x *Hostname) String() string {
 func (*Hostname) ProtoMessage() {}
 
 func (x *Hostname) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[18]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1812,7 +2029,7 @@ func (x *Hostname) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hostname.ProtoReflect.Descriptor instead.
 func (*Hostname) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{18}
+	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Hostname) GetName() string {
@@ -1831,7 +2048,7 @@ type LoopbackUp struct {
 
 func (x *LoopbackUp) Reset() {
 	*x = LoopbackUp{}
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[19]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1843,7 +2060,7 @@ func (x *LoopbackUp) String() string {
 func (*LoopbackUp) ProtoMessage() {}
 
 func (x *LoopbackUp) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[19]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1856,7 +2073,7 @@ func (x *LoopbackUp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoopbackUp.ProtoReflect.Descriptor instead.
 func (*LoopbackUp) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{19}
+	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{21}
 }
 
 // Console is a terminal of the container, from its own devpts.
@@ -1872,7 +2089,7 @@ type Console struct {
 
 func (x *Console) Reset() {
 	*x = Console{}
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[20]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1884,7 +2101,7 @@ func (x *Console) String() string {
 func (*Console) ProtoMessage() {}
 
 func (x *Console) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[20]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1897,7 +2114,7 @@ func (x *Console) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Console.ProtoReflect.Descriptor instead.
 func (*Console) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{20}
+	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Console) GetAlias() string {
@@ -1943,7 +2160,7 @@ type Process struct {
 
 func (x *Process) Reset() {
 	*x = Process{}
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[21]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1955,7 +2172,7 @@ func (x *Process) String() string {
 func (*Process) ProtoMessage() {}
 
 func (x *Process) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[21]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1968,7 +2185,7 @@ func (x *Process) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Process.ProtoReflect.Descriptor instead.
 func (*Process) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{21}
+	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Process) GetArgv() []string {
@@ -2054,7 +2271,7 @@ type MemoryPolicy struct {
 
 func (x *MemoryPolicy) Reset() {
 	*x = MemoryPolicy{}
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[22]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2066,7 +2283,7 @@ func (x *MemoryPolicy) String() string {
 func (*MemoryPolicy) ProtoMessage() {}
 
 func (x *MemoryPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[22]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2079,7 +2296,7 @@ func (x *MemoryPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MemoryPolicy.ProtoReflect.Descriptor instead.
 func (*MemoryPolicy) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{22}
+	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *MemoryPolicy) GetMode() MemoryPolicyMode {
@@ -2111,7 +2328,7 @@ type Rlimit struct {
 
 func (x *Rlimit) Reset() {
 	*x = Rlimit{}
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[23]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2123,7 +2340,7 @@ func (x *Rlimit) String() string {
 func (*Rlimit) ProtoMessage() {}
 
 func (x *Rlimit) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[23]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2136,7 +2353,7 @@ func (x *Rlimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rlimit.ProtoReflect.Descriptor instead.
 func (*Rlimit) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{23}
+	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Rlimit) GetResource() uint32 {
@@ -2168,14 +2385,16 @@ type Policy struct {
 	// The guest asked for a reboot.
 	OnReboot Action `protobuf:"varint,2,opt,name=on_reboot,json=onReboot,enum=davit.monitor.v1.Action" json:"on_reboot,omitempty"`
 	// Init was killed by a signal.
-	OnCrash       Action `protobuf:"varint,3,opt,name=on_crash,json=onCrash,enum=davit.monitor.v1.Action" json:"on_crash,omitempty"`
+	OnCrash Action `protobuf:"varint,3,opt,name=on_crash,json=onCrash,enum=davit.monitor.v1.Action" json:"on_crash,omitempty"`
+	// How restarts are held back; the monitor's own measure where there is none.
+	Backoff       *Backoff `protobuf:"bytes,4,opt,name=backoff" json:"backoff,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[24]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2187,7 +2406,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_plan_proto_msgTypes[24]
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2200,7 +2419,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{24}
+	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Policy) GetOnPoweroff() Action {
@@ -2224,11 +2443,91 @@ func (x *Policy) GetOnCrash() Action {
 	return Action_ACTION_UNSPECIFIED
 }
 
+func (x *Policy) GetBackoff() *Backoff {
+	if x != nil {
+		return x.Backoff
+	}
+	return nil
+}
+
+// Backoff says how restarts are held back. What is 0 is the monitor's own measure.
+type Backoff struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How long the second restart in a row waits.
+	DelayNs uint64 `protobuf:"varint,1,opt,name=delay_ns,json=delayNs" json:"delay_ns,omitempty"`
+	// The longest that one waits; at least delay_ns.
+	MaxDelayNs uint64 `protobuf:"varint,2,opt,name=max_delay_ns,json=maxDelayNs" json:"max_delay_ns,omitempty"`
+	// The most restarts within interval_ns; 0: no limit.
+	Limit uint32 `protobuf:"varint,3,opt,name=limit" json:"limit,omitempty"`
+	// The time in which they are counted.
+	IntervalNs    uint64 `protobuf:"varint,4,opt,name=interval_ns,json=intervalNs" json:"interval_ns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Backoff) Reset() {
+	*x = Backoff{}
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Backoff) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Backoff) ProtoMessage() {}
+
+func (x *Backoff) ProtoReflect() protoreflect.Message {
+	mi := &file_davit_monitor_v1_plan_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Backoff.ProtoReflect.Descriptor instead.
+func (*Backoff) Descriptor() ([]byte, []int) {
+	return file_davit_monitor_v1_plan_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Backoff) GetDelayNs() uint64 {
+	if x != nil {
+		return x.DelayNs
+	}
+	return 0
+}
+
+func (x *Backoff) GetMaxDelayNs() uint64 {
+	if x != nil {
+		return x.MaxDelayNs
+	}
+	return 0
+}
+
+func (x *Backoff) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *Backoff) GetIntervalNs() uint64 {
+	if x != nil {
+		return x.IntervalNs
+	}
+	return 0
+}
+
 var File_davit_monitor_v1_plan_proto protoreflect.FileDescriptor
 
 const file_davit_monitor_v1_plan_proto_rawDesc = "" +
 	"\n" +
-	"\x1bdavit/monitor/v1/plan.proto\x12\x10davit.monitor.v1\"\xb0\x04\n" +
+	"\x1bdavit/monitor/v1/plan.proto\x12\x10davit.monitor.v1\"\xc4\x04\n" +
 	"\x04Plan\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12<\n" +
@@ -2246,7 +2545,8 @@ const file_davit_monitor_v1_plan_proto_rawDesc = "" +
 	"\x12memory_limit_bytes\x18\n" +
 	" \x01(\x04R\x10memoryLimitBytes\x129\n" +
 	"\x06shared\x18\v \x03(\v2!.davit.monitor.v1.SharedNamespaceR\x06shared\x12\x18\n" +
-	"\afurnish\x18\f \x01(\bR\afurnish\"\\\n" +
+	"\afurnish\x18\f \x01(\bR\afurnish\x12\x12\n" +
+	"\x04held\x18\r \x03(\tR\x04held\"\\\n" +
 	"\x0fSharedNamespace\x123\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1f.davit.monitor.v1.NamespaceKindR\x04kind\x12\x14\n" +
 	"\x05owner\x18\x02 \x01(\tR\x05owner\"n\n" +
@@ -2260,7 +2560,7 @@ const file_davit_monitor_v1_plan_proto_rawDesc = "" +
 	"\tIdMapping\x12\x16\n" +
 	"\x06inside\x18\x01 \x01(\rR\x06inside\x12\x18\n" +
 	"\aoutside\x18\x02 \x01(\rR\aoutside\x12\x14\n" +
-	"\x05count\x18\x03 \x01(\rR\x05count\"\x8c\x06\n" +
+	"\x05count\x18\x03 \x01(\rR\x05count\"\xfb\x06\n" +
 	"\tOperation\x129\n" +
 	"\troot_bind\x18\x01 \x01(\v2\x1a.davit.monitor.v1.RootBindH\x00R\brootBind\x12B\n" +
 	"\froot_overlay\x18\x02 \x01(\v2\x1d.davit.monitor.v1.RootOverlayH\x00R\vrootOverlay\x12,\n" +
@@ -2277,22 +2577,38 @@ const file_davit_monitor_v1_plan_proto_rawDesc = "" +
 	"\tread_only\x18\v \x01(\v2\x1a.davit.monitor.v1.ReadOnlyH\x00R\breadOnly\x128\n" +
 	"\bhostname\x18\f \x01(\v2\x1a.davit.monitor.v1.HostnameH\x00R\bhostname\x12?\n" +
 	"\vloopback_up\x18\r \x01(\v2\x1c.davit.monitor.v1.LoopbackUpH\x00R\n" +
-	"loopbackUpB\x06\n" +
+	"loopbackUp\x12<\n" +
+	"\n" +
+	"root_image\x18\x0e \x01(\v2\x1b.davit.monitor.v1.RootImageH\x00R\trootImage\x12/\n" +
+	"\x05image\x18\x0f \x01(\v2\x17.davit.monitor.v1.ImageH\x00R\x05imageB\x06\n" +
 	"\x04step\"?\n" +
 	"\bRootBind\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x1b\n" +
-	"\tread_only\x18\x02 \x01(\bR\breadOnly\"|\n" +
+	"\tread_only\x18\x02 \x01(\bR\breadOnly\"h\n" +
+	"\tRootImage\x12\x12\n" +
+	"\x04held\x18\x01 \x01(\tR\x04held\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x1b\n" +
+	"\tread_only\x18\x03 \x01(\bR\breadOnly\x12\x16\n" +
+	"\x06mapped\x18\x04 \x01(\bR\x06mapped\"|\n" +
 	"\vRootOverlay\x12\x14\n" +
 	"\x05lower\x18\x01 \x03(\tR\x05lower\x12\x14\n" +
 	"\x05upper\x18\x02 \x01(\tR\x05upper\x12\x1d\n" +
 	"\n" +
 	"size_bytes\x18\x03 \x01(\x04R\tsizeBytes\x12\"\n" +
-	"\rowned_by_root\x18\x04 \x01(\bR\vownedByRoot\"\x86\x01\n" +
+	"\rowned_by_root\x18\x04 \x01(\bR\vownedByRoot\"\x9e\x01\n" +
 	"\x04Bind\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x12\x1b\n" +
 	"\tread_only\x18\x03 \x01(\bR\breadOnly\x121\n" +
-	"\x05flags\x18\x04 \x03(\x0e2\x1b.davit.monitor.v1.MountFlagR\x05flags\"X\n" +
+	"\x05flags\x18\x04 \x03(\x0e2\x1b.davit.monitor.v1.MountFlagR\x05flags\x12\x16\n" +
+	"\x06mapped\x18\x05 \x01(\bR\x06mapped\"\xaf\x01\n" +
+	"\x05Image\x12\x12\n" +
+	"\x04held\x18\x01 \x01(\tR\x04held\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x16\n" +
+	"\x06target\x18\x03 \x01(\tR\x06target\x12\x1b\n" +
+	"\tread_only\x18\x04 \x01(\bR\breadOnly\x121\n" +
+	"\x05flags\x18\x05 \x03(\x0e2\x1b.davit.monitor.v1.MountFlagR\x05flags\x12\x16\n" +
+	"\x06mapped\x18\x06 \x01(\bR\x06mapped\"X\n" +
 	"\tInnerBind\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x12\x1b\n" +
@@ -2362,12 +2678,20 @@ const file_davit_monitor_v1_plan_proto_rawDesc = "" +
 	"\x06Rlimit\x12\x1a\n" +
 	"\bresource\x18\x01 \x01(\rR\bresource\x12\x12\n" +
 	"\x04soft\x18\x02 \x01(\x04R\x04soft\x12\x12\n" +
-	"\x04hard\x18\x03 \x01(\x04R\x04hard\"\xaf\x01\n" +
+	"\x04hard\x18\x03 \x01(\x04R\x04hard\"\xe4\x01\n" +
 	"\x06Policy\x129\n" +
 	"\von_poweroff\x18\x01 \x01(\x0e2\x18.davit.monitor.v1.ActionR\n" +
 	"onPoweroff\x125\n" +
 	"\ton_reboot\x18\x02 \x01(\x0e2\x18.davit.monitor.v1.ActionR\bonReboot\x123\n" +
-	"\bon_crash\x18\x03 \x01(\x0e2\x18.davit.monitor.v1.ActionR\aonCrash*w\n" +
+	"\bon_crash\x18\x03 \x01(\x0e2\x18.davit.monitor.v1.ActionR\aonCrash\x123\n" +
+	"\abackoff\x18\x04 \x01(\v2\x19.davit.monitor.v1.BackoffR\abackoff\"}\n" +
+	"\aBackoff\x12\x19\n" +
+	"\bdelay_ns\x18\x01 \x01(\x04R\adelayNs\x12 \n" +
+	"\fmax_delay_ns\x18\x02 \x01(\x04R\n" +
+	"maxDelayNs\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\x12\x1f\n" +
+	"\vinterval_ns\x18\x04 \x01(\x04R\n" +
+	"intervalNs*w\n" +
 	"\rNamespaceKind\x12\x1e\n" +
 	"\x1aNAMESPACE_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12NAMESPACE_KIND_NET\x10\x01\x12\x16\n" +
@@ -2405,7 +2729,7 @@ func file_davit_monitor_v1_plan_proto_rawDescGZIP() []byte {
 }
 
 var file_davit_monitor_v1_plan_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_davit_monitor_v1_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_davit_monitor_v1_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_davit_monitor_v1_plan_proto_goTypes = []any{
 	(NamespaceKind)(0),        // 0: davit.monitor.v1.NamespaceKind
 	(MountFlag)(0),            // 1: davit.monitor.v1.MountFlag
@@ -2418,65 +2742,72 @@ var file_davit_monitor_v1_plan_proto_goTypes = []any{
 	(*IdMapping)(nil),         // 8: davit.monitor.v1.IdMapping
 	(*Operation)(nil),         // 9: davit.monitor.v1.Operation
 	(*RootBind)(nil),          // 10: davit.monitor.v1.RootBind
-	(*RootOverlay)(nil),       // 11: davit.monitor.v1.RootOverlay
-	(*Bind)(nil),              // 12: davit.monitor.v1.Bind
-	(*InnerBind)(nil),         // 13: davit.monitor.v1.InnerBind
-	(*Overlay)(nil),           // 14: davit.monitor.v1.Overlay
-	(*Tmpfs)(nil),             // 15: davit.monitor.v1.Tmpfs
-	(*KernelFilesystem)(nil),  // 16: davit.monitor.v1.KernelFilesystem
-	(*Dev)(nil),               // 17: davit.monitor.v1.Dev
-	(*DeviceNode)(nil),        // 18: davit.monitor.v1.DeviceNode
-	(*Symlink)(nil),           // 19: davit.monitor.v1.Symlink
-	(*ConsoleBind)(nil),       // 20: davit.monitor.v1.ConsoleBind
-	(*Mask)(nil),              // 21: davit.monitor.v1.Mask
-	(*ReadOnly)(nil),          // 22: davit.monitor.v1.ReadOnly
-	(*Hostname)(nil),          // 23: davit.monitor.v1.Hostname
-	(*LoopbackUp)(nil),        // 24: davit.monitor.v1.LoopbackUp
-	(*Console)(nil),           // 25: davit.monitor.v1.Console
-	(*Process)(nil),           // 26: davit.monitor.v1.Process
-	(*MemoryPolicy)(nil),      // 27: davit.monitor.v1.MemoryPolicy
-	(*Rlimit)(nil),            // 28: davit.monitor.v1.Rlimit
-	(*Policy)(nil),            // 29: davit.monitor.v1.Policy
+	(*RootImage)(nil),         // 11: davit.monitor.v1.RootImage
+	(*RootOverlay)(nil),       // 12: davit.monitor.v1.RootOverlay
+	(*Bind)(nil),              // 13: davit.monitor.v1.Bind
+	(*Image)(nil),             // 14: davit.monitor.v1.Image
+	(*InnerBind)(nil),         // 15: davit.monitor.v1.InnerBind
+	(*Overlay)(nil),           // 16: davit.monitor.v1.Overlay
+	(*Tmpfs)(nil),             // 17: davit.monitor.v1.Tmpfs
+	(*KernelFilesystem)(nil),  // 18: davit.monitor.v1.KernelFilesystem
+	(*Dev)(nil),               // 19: davit.monitor.v1.Dev
+	(*DeviceNode)(nil),        // 20: davit.monitor.v1.DeviceNode
+	(*Symlink)(nil),           // 21: davit.monitor.v1.Symlink
+	(*ConsoleBind)(nil),       // 22: davit.monitor.v1.ConsoleBind
+	(*Mask)(nil),              // 23: davit.monitor.v1.Mask
+	(*ReadOnly)(nil),          // 24: davit.monitor.v1.ReadOnly
+	(*Hostname)(nil),          // 25: davit.monitor.v1.Hostname
+	(*LoopbackUp)(nil),        // 26: davit.monitor.v1.LoopbackUp
+	(*Console)(nil),           // 27: davit.monitor.v1.Console
+	(*Process)(nil),           // 28: davit.monitor.v1.Process
+	(*MemoryPolicy)(nil),      // 29: davit.monitor.v1.MemoryPolicy
+	(*Rlimit)(nil),            // 30: davit.monitor.v1.Rlimit
+	(*Policy)(nil),            // 31: davit.monitor.v1.Policy
+	(*Backoff)(nil),           // 32: davit.monitor.v1.Backoff
 }
 var file_davit_monitor_v1_plan_proto_depIdxs = []int32{
 	7,  // 0: davit.monitor.v1.Plan.namespaces:type_name -> davit.monitor.v1.Namespaces
 	8,  // 1: davit.monitor.v1.Plan.uid_map:type_name -> davit.monitor.v1.IdMapping
 	8,  // 2: davit.monitor.v1.Plan.gid_map:type_name -> davit.monitor.v1.IdMapping
 	9,  // 3: davit.monitor.v1.Plan.operations:type_name -> davit.monitor.v1.Operation
-	26, // 4: davit.monitor.v1.Plan.init:type_name -> davit.monitor.v1.Process
-	25, // 5: davit.monitor.v1.Plan.consoles:type_name -> davit.monitor.v1.Console
-	29, // 6: davit.monitor.v1.Plan.policy:type_name -> davit.monitor.v1.Policy
+	28, // 4: davit.monitor.v1.Plan.init:type_name -> davit.monitor.v1.Process
+	27, // 5: davit.monitor.v1.Plan.consoles:type_name -> davit.monitor.v1.Console
+	31, // 6: davit.monitor.v1.Plan.policy:type_name -> davit.monitor.v1.Policy
 	6,  // 7: davit.monitor.v1.Plan.shared:type_name -> davit.monitor.v1.SharedNamespace
 	0,  // 8: davit.monitor.v1.SharedNamespace.kind:type_name -> davit.monitor.v1.NamespaceKind
 	10, // 9: davit.monitor.v1.Operation.root_bind:type_name -> davit.monitor.v1.RootBind
-	11, // 10: davit.monitor.v1.Operation.root_overlay:type_name -> davit.monitor.v1.RootOverlay
-	12, // 11: davit.monitor.v1.Operation.bind:type_name -> davit.monitor.v1.Bind
-	13, // 12: davit.monitor.v1.Operation.inner_bind:type_name -> davit.monitor.v1.InnerBind
-	14, // 13: davit.monitor.v1.Operation.overlay:type_name -> davit.monitor.v1.Overlay
-	15, // 14: davit.monitor.v1.Operation.tmpfs:type_name -> davit.monitor.v1.Tmpfs
-	16, // 15: davit.monitor.v1.Operation.kernel_filesystem:type_name -> davit.monitor.v1.KernelFilesystem
-	17, // 16: davit.monitor.v1.Operation.dev:type_name -> davit.monitor.v1.Dev
-	20, // 17: davit.monitor.v1.Operation.console_bind:type_name -> davit.monitor.v1.ConsoleBind
-	21, // 18: davit.monitor.v1.Operation.mask:type_name -> davit.monitor.v1.Mask
-	22, // 19: davit.monitor.v1.Operation.read_only:type_name -> davit.monitor.v1.ReadOnly
-	23, // 20: davit.monitor.v1.Operation.hostname:type_name -> davit.monitor.v1.Hostname
-	24, // 21: davit.monitor.v1.Operation.loopback_up:type_name -> davit.monitor.v1.LoopbackUp
-	1,  // 22: davit.monitor.v1.Bind.flags:type_name -> davit.monitor.v1.MountFlag
-	1,  // 23: davit.monitor.v1.Tmpfs.flags:type_name -> davit.monitor.v1.MountFlag
-	2,  // 24: davit.monitor.v1.KernelFilesystem.type:type_name -> davit.monitor.v1.KernelFilesystemType
-	18, // 25: davit.monitor.v1.Dev.nodes:type_name -> davit.monitor.v1.DeviceNode
-	19, // 26: davit.monitor.v1.Dev.links:type_name -> davit.monitor.v1.Symlink
-	28, // 27: davit.monitor.v1.Process.rlimits:type_name -> davit.monitor.v1.Rlimit
-	27, // 28: davit.monitor.v1.Process.memory_policy:type_name -> davit.monitor.v1.MemoryPolicy
-	3,  // 29: davit.monitor.v1.MemoryPolicy.mode:type_name -> davit.monitor.v1.MemoryPolicyMode
-	4,  // 30: davit.monitor.v1.Policy.on_poweroff:type_name -> davit.monitor.v1.Action
-	4,  // 31: davit.monitor.v1.Policy.on_reboot:type_name -> davit.monitor.v1.Action
-	4,  // 32: davit.monitor.v1.Policy.on_crash:type_name -> davit.monitor.v1.Action
-	33, // [33:33] is the sub-list for method output_type
-	33, // [33:33] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	12, // 10: davit.monitor.v1.Operation.root_overlay:type_name -> davit.monitor.v1.RootOverlay
+	13, // 11: davit.monitor.v1.Operation.bind:type_name -> davit.monitor.v1.Bind
+	15, // 12: davit.monitor.v1.Operation.inner_bind:type_name -> davit.monitor.v1.InnerBind
+	16, // 13: davit.monitor.v1.Operation.overlay:type_name -> davit.monitor.v1.Overlay
+	17, // 14: davit.monitor.v1.Operation.tmpfs:type_name -> davit.monitor.v1.Tmpfs
+	18, // 15: davit.monitor.v1.Operation.kernel_filesystem:type_name -> davit.monitor.v1.KernelFilesystem
+	19, // 16: davit.monitor.v1.Operation.dev:type_name -> davit.monitor.v1.Dev
+	22, // 17: davit.monitor.v1.Operation.console_bind:type_name -> davit.monitor.v1.ConsoleBind
+	23, // 18: davit.monitor.v1.Operation.mask:type_name -> davit.monitor.v1.Mask
+	24, // 19: davit.monitor.v1.Operation.read_only:type_name -> davit.monitor.v1.ReadOnly
+	25, // 20: davit.monitor.v1.Operation.hostname:type_name -> davit.monitor.v1.Hostname
+	26, // 21: davit.monitor.v1.Operation.loopback_up:type_name -> davit.monitor.v1.LoopbackUp
+	11, // 22: davit.monitor.v1.Operation.root_image:type_name -> davit.monitor.v1.RootImage
+	14, // 23: davit.monitor.v1.Operation.image:type_name -> davit.monitor.v1.Image
+	1,  // 24: davit.monitor.v1.Bind.flags:type_name -> davit.monitor.v1.MountFlag
+	1,  // 25: davit.monitor.v1.Image.flags:type_name -> davit.monitor.v1.MountFlag
+	1,  // 26: davit.monitor.v1.Tmpfs.flags:type_name -> davit.monitor.v1.MountFlag
+	2,  // 27: davit.monitor.v1.KernelFilesystem.type:type_name -> davit.monitor.v1.KernelFilesystemType
+	20, // 28: davit.monitor.v1.Dev.nodes:type_name -> davit.monitor.v1.DeviceNode
+	21, // 29: davit.monitor.v1.Dev.links:type_name -> davit.monitor.v1.Symlink
+	30, // 30: davit.monitor.v1.Process.rlimits:type_name -> davit.monitor.v1.Rlimit
+	29, // 31: davit.monitor.v1.Process.memory_policy:type_name -> davit.monitor.v1.MemoryPolicy
+	3,  // 32: davit.monitor.v1.MemoryPolicy.mode:type_name -> davit.monitor.v1.MemoryPolicyMode
+	4,  // 33: davit.monitor.v1.Policy.on_poweroff:type_name -> davit.monitor.v1.Action
+	4,  // 34: davit.monitor.v1.Policy.on_reboot:type_name -> davit.monitor.v1.Action
+	4,  // 35: davit.monitor.v1.Policy.on_crash:type_name -> davit.monitor.v1.Action
+	32, // 36: davit.monitor.v1.Policy.backoff:type_name -> davit.monitor.v1.Backoff
+	37, // [37:37] is the sub-list for method output_type
+	37, // [37:37] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_davit_monitor_v1_plan_proto_init() }
@@ -2498,6 +2829,8 @@ func file_davit_monitor_v1_plan_proto_init() {
 		(*Operation_ReadOnly)(nil),
 		(*Operation_Hostname)(nil),
 		(*Operation_LoopbackUp)(nil),
+		(*Operation_RootImage)(nil),
+		(*Operation_Image)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2505,7 +2838,7 @@ func file_davit_monitor_v1_plan_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_davit_monitor_v1_plan_proto_rawDesc), len(file_davit_monitor_v1_plan_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   25,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
