@@ -196,7 +196,8 @@ func openTerminal() (master, terminal *os.File, err error) {
 }
 
 const (
-	patience   = 30 * time.Second
+	patience   = time.Minute      // for one thing
+	lifetime   = 10 * time.Minute // of a test that hangs
 	uuid       = "5f9c6d2e-9d6c-4a6b-8f1e-0c1d2e3f4a5b"
 	generation = "0b2d8f3c-7f0e-4a52-9a9c-1f0d5c3b2a10"
 )
@@ -214,7 +215,7 @@ type house struct {
 func newHouse(tb testing.TB, path string) *house {
 	tb.Helper()
 	testenv.Residue(tb) // before patience begins: it waits for the tests of other packages
-	ctx, cancel := context.WithTimeout(context.Background(), testenv.Scale(patience))
+	ctx, cancel := context.WithTimeout(context.Background(), testenv.Scale(lifetime))
 	h := &house{ctx: ctx, run: openFolder(tb, tb.TempDir())}
 	h.program = h.seal(tb, path)
 	h.log = openLog(tb, h.run.Name()+"/log")
@@ -328,8 +329,7 @@ func (d *domain) end() {
 	d.ended = true
 	ctx, cancel := context.WithTimeout(context.Background(), testenv.Scale(patience))
 	defer cancel()
-	if err := d.Quit(ctx, true); err != nil && !errors.Is(err, unix.ECONNREFUSED) && !errors.Is(err, unix.ENOENT) &&
-		!errors.Is(err, unix.ECONNRESET) && !errors.Is(err, io.EOF) {
+	if err := d.Quit(ctx, true); err != nil && !departed(err) {
 		d.t.Errorf("quit monitor: %v", err)
 	}
 	waitDead(d.t, d.pidfd)
@@ -338,6 +338,13 @@ func (d *domain) end() {
 	}
 	d.house.awaitMonitors(d.t, func(uuids []string) bool { return !slices.Contains(uuids, d.uuid) })
 	_, _ = d.Close(), d.pidfd.Close()
+}
+
+// departed tells whether an error says that a monitor is gone, or going: one that was told to quit before may end at any
+// point of the next conversation.
+func departed(err error) bool {
+	return errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ECONNRESET) ||
+		errors.Is(err, unix.EPIPE) || errors.Is(err, io.EOF)
 }
 
 // awaitMonitors waits until the keeper's monitors are as they should be.

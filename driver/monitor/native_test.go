@@ -347,17 +347,20 @@ func TestNativeMemory(t *testing.T) {
 		}
 		domains = append(domains, d)
 	}
-	time.Sleep(2 * time.Second) // idle is what they are after a while
+	time.Sleep(2 * time.Second) // idle is what they are after a while, or a while longer on a busy host
 	total, threads := 0, 0
-	for _, d := range domains {
-		total += pss(t, d.pid)
-		threads += status(t, d.pid, "Threads:")
-	}
-	t.Logf("%d idle monitors: %d KiB PSS and %.1f threads each; the keeper: %d KiB PSS",
-		count, total/count, float64(threads)/count, pss(t, int(h.keeper.Hello().GetPid())))
-	if each := float64(total) / count; each > maxPSS {
-		t.Errorf("an idle monitor takes %.0f KiB PSS, over the limit of %.0f", each, maxPSS)
-	}
+	defer func() {
+		t.Logf("%d idle monitors: %d KiB PSS and %.1f threads each; the keeper: %d KiB PSS",
+			count, total/count, float64(threads)/count, pss(t, int(h.keeper.Hello().GetPid())))
+	}()
+	await(t, fmt.Sprintf("a monitor comes to take %.0f KiB PSS at most, once it is idle", maxPSS), func() bool {
+		total, threads = 0, 0
+		for _, d := range domains {
+			total += pss(t, d.pid)
+			threads += status(t, d.pid, "Threads:")
+		}
+		return float64(total)/count <= maxPSS
+	})
 }
 
 func pss(tb testing.TB, pid int) int {

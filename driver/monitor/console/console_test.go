@@ -17,7 +17,7 @@ import (
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // guest is what a container has of a console: the terminal's side of a pty.
 type guest struct{ master, terminal *os.File }

@@ -50,7 +50,7 @@ func read(tb testing.TB, dir, name string) string {
 // waitFor waits until a file has a text.
 func waitFor(tb testing.TB, dir, name, text string) {
 	tb.Helper()
-	for end := time.Now().Add(testenv.Scale(20 * time.Second)); !strings.Contains(read(tb, dir, name), text); {
+	for end := time.Now().Add(testenv.Scale(time.Minute)); !strings.Contains(read(tb, dir, name), text); {
 		if time.Now().After(end) {
 			tb.Fatalf("%s has no %q", name, text)
 		}

@@ -27,7 +27,7 @@ func pair(t *testing.T) (a, b *wire.Conn) {
 	}
 	t.Cleanup(func() { _, _ = a.Close(), b.Close() })
 	for _, c := range []*wire.Conn{a, b} {
-		if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 	}
