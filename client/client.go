@@ -7,8 +7,8 @@
 //	if errors.Is(err, domain.ErrNotFound) { … }
 //	_, err = c.StartDomain(ctx, &davitv1.StartDomainRequest{Domain: client.ByUUID(web.GetUuid())})
 //
-// A [Client] has every method of DomainService, HostService and LogService as the API defines them (package davitv1),
-// with three things added. Errors are *domain.Error, the same value that the daemon made. A call that changes something
+// A [Client] has every method of DomainService, DeviceService, HostService and LogService as the API defines them (package
+// davitv1), with three things added. Errors are *domain.Error, the same value that the daemon made. A call that changes something
 // carries a request id, so a call that was cut off is made again and acts once, also if the daemon was killed over it and
 // started anew; only a signal, a reboot or a reset may then come twice. And a daemon that restarts is waited for, as long
 // as the retry window of [WithRetry] and the call's own deadline allow; one that is being drained refuses changes at once.
@@ -61,6 +61,7 @@ const (
 // Client is a connection to a daemon. Make one with [Dial].
 type Client struct {
 	davitv1.DomainServiceClient
+	davitv1.DeviceServiceClient
 	davitv1.HostServiceClient
 	davitv1.LogServiceClient
 
@@ -99,6 +100,7 @@ func Dial(to string, opts ...Option) (*Client, error) {
 	}
 	return &Client{
 		DomainServiceClient: davitv1.NewDomainServiceClient(conn),
+		DeviceServiceClient: davitv1.NewDeviceServiceClient(conn),
 		HostServiceClient:   davitv1.NewHostServiceClient(conn),
 		LogServiceClient:    davitv1.NewLogServiceClient(conn),
 		events:              davitv1.NewEventServiceClient(conn),

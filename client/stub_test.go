@@ -16,12 +16,15 @@ import (
 // stub is a daemon in this process whose answers a test makes up. It can be stopped and started again.
 type stub struct {
 	davitv1.UnimplementedDomainServiceServer
+	davitv1.UnimplementedDeviceServiceServer
 	davitv1.UnimplementedHostServiceServer
 	davitv1.UnimplementedEventServiceServer
 	davitv1.UnimplementedConsoleServiceServer
 
 	start   func(context.Context, *davitv1.StartDomainRequest) (*davitv1.StartDomainResponse, error)
 	get     func(context.Context, *davitv1.GetDomainRequest) (*davitv1.GetDomainResponse, error)
+	attach  func(context.Context, *davitv1.AttachDeviceRequest) (*davitv1.AttachDeviceResponse, error)
+	detach  func(context.Context, *davitv1.DetachDeviceRequest) (*davitv1.DetachDeviceResponse, error)
 	list    func(context.Context, *davitv1.ListDomainsRequest) (*davitv1.ListDomainsResponse, error)
 	watch   func(*davitv1.WatchEventsRequest, grpc.ServerStreamingServer[davitv1.WatchEventsResponse]) error
 	console func(grpc.BidiStreamingServer[davitv1.OpenConsoleRequest, davitv1.OpenConsoleResponse]) error
@@ -39,6 +42,14 @@ func (s *stub) StartDomain(ctx context.Context, r *davitv1.StartDomainRequest) (
 
 func (s *stub) GetDomain(ctx context.Context, r *davitv1.GetDomainRequest) (*davitv1.GetDomainResponse, error) {
 	return s.get(ctx, r)
+}
+
+func (s *stub) AttachDevice(ctx context.Context, r *davitv1.AttachDeviceRequest) (*davitv1.AttachDeviceResponse, error) {
+	return s.attach(ctx, r)
+}
+
+func (s *stub) DetachDevice(ctx context.Context, r *davitv1.DetachDeviceRequest) (*davitv1.DetachDeviceResponse, error) {
+	return s.detach(ctx, r)
 }
 
 func (s *stub) ListDomains(ctx context.Context, r *davitv1.ListDomainsRequest) (*davitv1.ListDomainsResponse, error) {
@@ -65,6 +76,7 @@ func (s *stub) Exec(io grpc.BidiStreamingServer[davitv1.ExecRequest, davitv1.Exe
 func (s *stub) run(opts ...grpc.ServerOption) {
 	server, listener := grpc.NewServer(opts...), bufconn.Listen(1<<20)
 	davitv1.RegisterDomainServiceServer(server, s)
+	davitv1.RegisterDeviceServiceServer(server, s)
 	davitv1.RegisterHostServiceServer(server, s)
 	davitv1.RegisterEventServiceServer(server, s)
 	davitv1.RegisterConsoleServiceServer(server, s)
