@@ -16,8 +16,8 @@ import (
 
 // Limits of patience: with a step, and with what is cleared away.
 const (
-	stepLimit  = 20 * time.Second
-	clearLimit = 10 * time.Second
+	stepLimit  = time.Minute
+	clearLimit = 30 * time.Second
 )
 
 // stage is where it is shown: a daemon in a folder, and the screen.

@@ -45,3 +45,15 @@ func TestMissingNamesTheThing(t *testing.T) {
 		t.Error("root counts as met without root")
 	}
 }
+
+// What others do on the host is nobody's leftover.
+func TestOwnGroup(t *testing.T) {
+	for path, want := range map[string]bool{
+		"/sys/fs/cgroup/test-davit": true, "/sys/fs/cgroup/pids/davit.test-7/testkill": true, "/sys/fs/cgroup/cpu/machine": true,
+		"/sys/fs/cgroup/machine/davit-1-2/init": true, "/sys/fs/cgroup/system.slice/cron.service": false, "/sys/fs/cgroup/machine.slice": false,
+	} {
+		if got := ownGroup(path); got != want {
+			t.Errorf("%s is ours: %t, want %t", path, got, want)
+		}
+	}
+}
