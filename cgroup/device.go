@@ -57,28 +57,106 @@ func (r DeviceRule) check() error {
 	return nil
 }
 
-// devices1 denies all devices and then allows those of the list.
+// deviceKey is what a rule of version 1 is about.
+type deviceKey struct {
+	kind         DeviceType
+	major, minor int64
+}
+
+// devices1 makes the list of allowed devices that of the limits. One that is not of our making allows everything, and is closed
+// first; after that a device that was allowed and stays so is so at each moment, and no other ever is.
 func devices1(f *folder, l Limits) error {
+	var keys []deviceKey
+	wanted := make(map[deviceKey]int32)
 	for _, r := range l.Devices {
 		if err := r.check(); err != nil {
 			return err
 		}
+		// "a" with numbers or without all access is taken for everything by version 1, so it is said in two rules.
+		kinds := []DeviceType{r.Type}
+		if r.Type == AnyDevice {
+			kinds = []DeviceType{CharDevice, BlockDevice}
+		}
+		for _, kind := range kinds {
+			k := deviceKey{kind, r.Major, r.Minor}
+			if _, twice := wanted[k]; !twice {
+				keys = append(keys, k)
+			}
+			wanted[k] |= accessMask(r.Access)
+		}
 	}
-	if err := f.write("devices.deny", "a"); err != nil {
+	text, err := f.read("devices.list")
+	if err != nil {
 		return err
 	}
-	for _, r := range l.Devices {
-		// "a" with numbers or without all access is taken for everything by version 1, so it is said in two rules.
-		rules := []DeviceRule{r}
-		if r.Type == AnyDevice {
-			rules = []DeviceRule{r, r}
-			rules[0].Type, rules[1].Type = CharDevice, BlockDevice
+	have, open, err := parseDevices(text)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", f.join("devices.list"), err)
+	}
+	if open {
+		if err := f.write("devices.deny", "a"); err != nil {
+			return err
 		}
-		for _, rule := range rules {
-			if err := f.write("devices.allow", rule.String()); err != nil {
-				return err
-			}
+	}
+	for _, k := range keys {
+		if err := f.changeDevice("devices.allow", k, wanted[k]&^have[k]); err != nil {
+			return err
+		}
+	}
+	for k, access := range have {
+		if err := f.changeDevice("devices.deny", k, access&^wanted[k]); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// changeDevice writes a rule, if there is something to be said.
+func (f *folder) changeDevice(file string, k deviceKey, access int32) error {
+	if access == 0 {
+		return nil
+	}
+	return f.write(file, DeviceRule{Type: k.kind, Major: k.major, Minor: k.minor, Access: accessText(access)}.String())
+}
+
+// parseDevices reads a list of allowed devices; open is one that allows everything.
+func parseDevices(text string) (list map[deviceKey]int32, open bool, err error) {
+	list = make(map[deviceKey]int32)
+	for line := range strings.Lines(text) {
+		word := fields(line)
+		if len(word) != 3 || len(word[0]) != 1 {
+			return nil, false, fmt.Errorf("line %.100q is no rule", line)
+		}
+		if DeviceType(word[0][0]) == AnyDevice {
+			return nil, true, nil
+		}
+		major, minor, _ := strings.Cut(word[1], ":")
+		k := deviceKey{kind: DeviceType(word[0][0])}
+		if k.major, err = parseDeviceNumber(major); err != nil {
+			return nil, false, err
+		}
+		if k.minor, err = parseDeviceNumber(minor); err != nil {
+			return nil, false, err
+		}
+		list[k] |= accessMask(word[2])
+	}
+	return list, false, nil
+}
+
+func parseDeviceNumber(text string) (int64, error) {
+	if text == "*" {
+		return AnyNumber, nil
+	}
+	return strconv.ParseInt(text, 10, 32)
+}
+
+// accessText is an access in letters.
+func accessText(mask int32) string {
+	var b strings.Builder
+	for _, c := range []string{"r", "w", "m"} {
+		if mask&accessMask(c) != 0 {
+			b.WriteString(c)
+		}
+	}
+	return b.String()
 }

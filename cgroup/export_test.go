@@ -3,6 +3,7 @@ package cgroup
 import (
 	"fmt"
 	"io"
+	"slices"
 )
 
 // DetectFixture is Detect on ordinary folders that stand for cgroup file systems, with mounts from a file.
@@ -21,6 +22,29 @@ var (
 	DeviceFilter   = deviceFilter
 	DeviceNumbers  = deviceNumbers
 )
+
+// ParseDevices reads a list of devices, as rules in order; open is one that allows everything.
+func ParseDevices(text string) (rules []string, open bool, err error) {
+	list, open, err := parseDevices(text)
+	for k, access := range list {
+		rules = append(rules, DeviceRule{k.kind, k.major, k.minor, accessText(access)}.String())
+	}
+	slices.Sort(rules)
+	return rules, open, err
+}
+
+// ReadIOStats reads the files of an ordinary folder.
+func ReadIOStats(dir string, version int) ([]IOStats, error) {
+	f, err := openRoot(dir, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	if version == 2 {
+		return ioStats2(f)
+	}
+	return ioStats1(f)
+}
 
 // ParseDevice reads the numbers of a device.
 func ParseDevice(text string) (d IODevice, err error) {
