@@ -126,11 +126,17 @@ func (f *folder) read(name string) (string, error) {
 	return "", fmt.Errorf("read %s: longer than %d bytes", f.join(name), fileLimit)
 }
 
-// write writes a value to a control file, in one write as the kernel wants it.
+// write writes a value to a control file, in one write as the kernel wants it. Some files (memory.limit_in_bytes) do nothing
+// but say EINTR while a signal is pending, be it one that is handled with SA_RESTART, as those by which the Go runtime stops its
+// threads are.
 func (f *folder) write(name, value string) error {
 	fd, err := f.open(name, unix.O_WRONLY)
 	if err == nil {
-		_, err = unix.Write(fd, []byte(value))
+		for {
+			if _, err = unix.Write(fd, []byte(value)); !errors.Is(err, unix.EINTR) {
+				break
+			}
+		}
 		_ = unix.Close(fd)
 	}
 	if err != nil {

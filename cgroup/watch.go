@@ -62,6 +62,9 @@ func (n *notices) until(ctx context.Context, done func(map[string]uint64) bool) 
 func readKeyed(fd int) (map[string]uint64, error) {
 	buf := make([]byte, 4096)
 	size, err := unix.Pread(fd, buf, 0)
+	for errors.Is(err, unix.EINTR) {
+		size, err = unix.Pread(fd, buf, 0)
+	}
 	if err != nil {
 		return nil, err
 	}
