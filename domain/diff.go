@@ -46,6 +46,9 @@ func (d *differ) withhold(from, to *davitv1.Domain) {
 				why = "only what binds a running domain to its memory nodes can bind it to others"
 			}
 		}
+		if why == "" {
+			why = keepsRoot(c, from, to)
+		}
 		if why != "" {
 			c.Effect, c.Reason = davitv1.ChangeEffect_CHANGE_EFFECT_NEXT_BOOT, why
 		}
@@ -112,7 +115,10 @@ func (d *differ) list(f *field, from, to protoreflect.List, at *place) {
 	for j := range to.Len() {
 		switch i := m.of[j]; {
 		case i < 0:
-			d.tell(m.place(at, m.to, j), "", m.to[j].text)
+			c := d.tell(m.place(at, m.to, j), "", m.to[j].text)
+			if order := orders[entryKind(f)]; order != "" && m.followed(j) && c.GetEffect() == davitv1.ChangeEffect_CHANGE_EFFECT_LIVE {
+				c.Effect, c.Reason = davitv1.ChangeEffect_CHANGE_EFFECT_NEXT_BOOT, order+", and one that is attached comes last"
+			}
 		case f.message != nil:
 			d.message(f.message, from.Get(i).Message(), to.Get(j).Message(), m.place(at, m.to, j))
 		default:
@@ -126,6 +132,9 @@ func (d *differ) list(f *field, from, to protoreflect.List, at *place) {
 	}
 	if why := orders[entryKind(f)]; why != "" && m.disordered() {
 		c := d.tell(at.list(f), m.names(m.from, true), m.names(m.to, false))
+		if c.GetEffect() == davitv1.ChangeEffect_CHANGE_EFFECT_LIVE && isPluggable(at.list(f).fieldPath()) {
+			c.Effect = davitv1.ChangeEffect_CHANGE_EFFECT_NEXT_BOOT // devices come and go, and do not change places
+		}
 		if c.GetReason() == "" {
 			c.Reason = why
 		}

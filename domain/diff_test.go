@@ -89,7 +89,31 @@ func TestDiff(t *testing.T) {
 		},
 		{
 			"one mount less", filesystems("/ /a /b"), filesystems("/ /b"),
-			[]string{fmt.Sprintf("devices.filesystem[1]: %q -> %q, next_boot", fmt.Sprintf(mount, "/a"), "")},
+			[]string{fmt.Sprintf("devices.filesystem[1]: %q -> %q, live", fmt.Sprintf(mount, "/a"), "")},
+		},
+		{
+			"one more mount at the end", filesystems("/ /b"), filesystems("/ /b /a"),
+			[]string{fmt.Sprintf("devices.filesystem[2]: %q -> %q, live", "", fmt.Sprintf(mount, "/a"))},
+		},
+		{
+			"a root that comes", filesystems("/b"), filesystems("/b /"),
+			[]string{fmt.Sprintf("devices.filesystem[1]: %q -> %q, next_boot", "", fmt.Sprintf(mount, "/"))},
+		},
+		{
+			"a root that goes", filesystems("/ /b"), filesystems("/b"),
+			[]string{fmt.Sprintf("devices.filesystem[0]: %q -> %q, next_boot", fmt.Sprintf(mount, "/"), "")},
+		},
+		{
+			"a link that goes down", nic("<mac address='52:54:00:00:00:01'/>"), nic("<mac address='52:54:00:00:00:01'/><link state='down'/><mtu size='1400'/>"),
+			[]string{`devices.interface[0].link_state: "" -> "down", live`, `devices.interface[0].mtu: "" -> "1400", next_boot`},
+		},
+		{
+			"limits of traffic", nic("<mac address='52:54:00:00:00:01'/>"),
+			nic("<mac address='52:54:00:00:00:01'/><bandwidth><inbound average='10' floor='5'/></bandwidth>"),
+			[]string{
+				`devices.interface[0].bandwidth.inbound.average: "" -> "10", live`,
+				`devices.interface[0].bandwidth.inbound.floor: "" -> "5", none`,
+			},
 		},
 		{
 			"order of mounts", filesystems("/ /a /b"), filesystems("/b / /a"),

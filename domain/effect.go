@@ -34,9 +34,14 @@ func EffectOf(path string) (davitv1.ChangeEffect, string) {
 		names = append(names, name)
 		if own, why := f.effect(strings.Join(names, ".")); own != davitv1.ChangeEffect_CHANGE_EFFECT_UNSPECIFIED {
 			effect, reason = own, why
-			break
+			if !isHot(strings.Join(names, ".")) { // below that there may be what nothing acts on
+				break
+			}
 		}
 		s = f.message
+	}
+	if effect == davitv1.ChangeEffect_CHANGE_EFFECT_NEXT_BOOT && isPluggable(strings.Join(names, ".")) {
+		effect = davitv1.ChangeEffect_CHANGE_EFFECT_LIVE // a device as a whole
 	}
 	return effect, reason
 }
@@ -55,7 +60,7 @@ func (f *field) effect(path string) (davitv1.ChangeEffect, string) {
 		return davitv1.ChangeEffect_CHANGE_EFFECT_NONE, "a running domain has it of itself"
 	case tunes && !tunable.Live():
 		return davitv1.ChangeEffect_CHANGE_EFFECT_NEXT_BOOT, "a running domain keeps what it was started with"
-	case tunes, slices.Contains(prose, path):
+	case tunes, slices.Contains(prose, path), isHot(path):
 		return davitv1.ChangeEffect_CHANGE_EFFECT_LIVE, ""
 	}
 	return davitv1.ChangeEffect_CHANGE_EFFECT_UNSPECIFIED, ""

@@ -18,7 +18,9 @@ and ` + "`davit define --dry-run`" + ` tell of each field that differs what the 
 changed so (by UpdateDomain: ` + "`setmem`, `memtune`, `schedinfo`, `set-lifecycle-action`, `desc`, `metadata` with `--live`" + `); *next boot*; *redefine*,
 it would be another domain; *impossible here*, the host cannot do it as it is now; *none*, it is kept and nothing acts on it, as
 [the XML's page](xml.md) says of fields. All fields that are not in the table change at the next boot,
-and so does ` + "`current_memory_kib`" + ` where it is above the memory that the domain was started with.
+and so does ` + "`current_memory_kib`" + ` where it is above the memory that the domain was started with. Of a list of devices *live* means that a
+device can come and go as a whole, by AttachDevice and DetachDevice (` + "`attach-device`, `detach-device`" + `) and but for the root, and of what is below
+it that UpdateDevice can change it (` + "`update-device`" + `).
 
 | field | XML | change | |
 |---|---|---|---|
@@ -46,6 +48,9 @@ func effects(b *strings.Builder, md protoreflect.MessageDescriptor, above string
 		default:
 			word := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(effect.String(), "CHANGE_EFFECT_"), "_", " "))
 			fmt.Fprintf(b, "| `%s` | `%s` | %s | %s |\n", path, domain.XMLPathOf(path), word, why)
+			if strings.HasPrefix(path, "devices.") && strings.Count(path, ".") == 1 && fd.Message() != nil {
+				effects(b, fd.Message(), path+".") // a device that comes whole can be changed in less
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -150,6 +151,11 @@ func (m *match) disordered() bool {
 		last = i
 	}
 	return false
+}
+
+// followed tells whether an entry that was there comes after the j-th.
+func (m *match) followed(j int) bool {
+	return slices.ContainsFunc(m.of[j+1:], func(i int) bool { return i >= 0 })
 }
 
 // names are the entries that stay, in the order of one of the lists.

@@ -123,7 +123,7 @@ func storable(def *davitv1.Domain) error {
 		Code: codes.InvalidArgument, Reason: davitv1.ErrorReason_ERROR_REASON_DEFINITION_INVALID,
 		Op: "write domain XML", Subject: def.GetName(),
 	}
-	text, err := FormatXML(def, FormatOptions{Inactive: true})
+	text, err := FormatXML(def, FormatOptions{Inactive: !isLive(def)})
 	if err != nil {
 		invalid.Err = err
 		return invalid

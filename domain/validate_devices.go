@@ -11,6 +11,7 @@ func (v *validator) devices(d *davitv1.Devices) {
 	v.interfaces(d.GetInterface())
 	v.consoles(d.GetConsole())
 	v.hostdevs(d.GetHostdev())
+	v.clashes(d)
 }
 
 // maxConsoles is how many consoles a domain may have; /dev/tty63 is the kernel's last.
