@@ -18,7 +18,7 @@ var tunables = []Tunable{
 	"memory_kib", "vcpu.count", "numatune.mode",
 	"current_memory_kib", "memtune.hard_limit_kib", "memtune.soft_limit_kib", "memtune.swap_hard_limit_kib",
 	"cputune.shares", "cputune.period", "cputune.quota", "pids_limit", "blkiotune.weight", "blkiotune.device", "numatune.nodeset",
-	"on_poweroff", "on_reboot", "on_crash",
+	"on_poweroff", "on_reboot", "on_crash", "restart.delay_ms", "restart.max_delay_ms", "restart.limit", "restart.interval_s",
 }
 
 // Tunables are all fields that can be changed by themselves.

@@ -18,12 +18,14 @@ func TestTunableCopy(t *testing.T) {
 		Cputune: &davitv1.CpuTune{Shares: 8, Period: 9, Quota: -10}, OnPoweroff: 1, OnReboot: 2, OnCrash: 4,
 		Blkiotune: &davitv1.BlkioTune{Weight: 11, Device: []*davitv1.BlkioDevice{{Path: "/dev/a", Weight: 12}, {Path: "/dev/b", ReadBytesSec: 13}}},
 		Numatune:  &davitv1.NumaTune{Mode: davitv1.NumaMode_NUMA_MODE_INTERLEAVE, Nodeset: "0-1"},
+		Restart:   &davitv1.Restart{DelayMs: new(uint32(14)), MaxDelayMs: new(uint32(15)), Limit: new(uint32(16)), IntervalS: new(uint32(17))},
 	}
 	want := map[domain.Tunable]string{
 		"memory_kib": "1", "current_memory_kib": "2", "pids_limit": "3", "vcpu.count": "4", "memtune.hard_limit_kib": "5",
 		"memtune.soft_limit_kib": "6", "memtune.swap_hard_limit_kib": "7", "cputune.shares": "8", "cputune.period": "9",
 		"blkiotune.weight": "11", "blkiotune.device": "path=/dev/a weight=12; path=/dev/b read_bytes_sec=13",
 		"numatune.mode": "interleave", "numatune.nodeset": "0-1", "cputune.quota": "-10", "on_poweroff": "destroy", "on_reboot": "restart", "on_crash": "rename-restart",
+		"restart.delay_ms": "14", "restart.max_delay_ms": "15", "restart.limit": "16", "restart.interval_s": "17",
 	}
 	if len(want) != len(domain.Tunables()) {
 		t.Errorf("%d tunables, want %d", len(domain.Tunables()), len(want))

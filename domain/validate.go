@@ -52,6 +52,7 @@ func findFaults(def *davitv1.Domain, hostArch string) faults {
 	}
 	v.clock(def.GetClock())
 	v.lifecycle(def)
+	v.restart(def.Restart)
 	v.devices(def.GetDevices())
 	v.labels(def.GetSeclabel())
 	v.namespaces(def)

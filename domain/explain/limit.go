@@ -19,15 +19,24 @@ type span struct {
 // limits are the numbers that fields may be where [domain.Validate] takes fewer than their kind holds; a test holds them to it.
 // 0 is a field that is not set.
 var limits = map[string][]span{
-	"CpuTune.shares":    {{0, 0}, {2, 262144}},
-	"CpuTune.period":    {{0, 0}, {1000, 1000000}},
-	"CpuTune.quota":     {{math.MinInt64, 0}, {1000, 17592186044415}},
-	"Domain.memory_kib": {{1, domain.Unlimited - 1}},
-	"IdRange.count":     {{1, math.MaxUint32}},
-	"IdRange.target":    {{1, math.MaxUint32 - 1}},
-	"IpAddress.prefix":  {{0, 128}},
-	"Route.prefix":      {{0, 128}},
-	"Vcpu.count":        {{0, domain.MaxCPU}},
+	"BlkioDevice.weight":   {{0, 1000}},
+	"BlkioTune.weight":     {{0, 1000}},
+	"CpuTune.shares":       {{0, 0}, {2, 262144}},
+	"CpuTune.period":       {{0, 0}, {1000, 1000000}},
+	"CpuTune.quota":        {{math.MinInt64, 0}, {1000, 17592186044415}},
+	"Domain.memory_kib":    {{1, domain.Unlimited - 1}},
+	"Domain.pids_limit":    {{0, 4194304}},
+	"IdRange.count":        {{1, math.MaxUint32}},
+	"IdRange.target":       {{1, math.MaxUint32 - 1}},
+	"Interface.mtu":        {{0, 0}, {68, 65535}},
+	"IpAddress.prefix":     {{0, 128}},
+	"Restart.delay_ms":     {{1, 3600000}},
+	"Restart.interval_s":   {{1, 604800}},
+	"Restart.limit":        {{1, 1000}},
+	"Restart.max_delay_ms": {{1, 3600000}},
+	"Route.prefix":         {{0, 128}},
+	"Vcpu.count":           {{0, domain.MaxCPU}},
+	"VlanTag.id":           {{1, 4094}},
 }
 
 // spans are the numbers that the field may be, none if it is no number.

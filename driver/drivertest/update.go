@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"syscall"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -13,7 +14,7 @@ import (
 )
 
 var updateTests = []testcase{
-	updateLimits, updateOfPaused, updatePolicy, updateOutlivesRestart, updateOfStopped, filesystemsListed,
+	updateLimits, updateOfPaused, updatePolicy, updateOutlivesRestart, restartsHeldBack, restartsLimited, restartLimitUpdated, updateOfStopped, filesystemsListed,
 }
 
 // update changes a running container, and what it is to be compared with.
@@ -125,6 +126,81 @@ func updateOutlivesRestart(s *suite) {
 	if x, _ := want[driver.Exited](l); !x.Restart {
 		s.Errorf("exited %+v, want a restart", x)
 	}
+}
+
+// restarting makes every end of init but the asked one a restart, held back as the definition says.
+func restarting(r *davitv1.Restart) func(*davitv1.Domain) {
+	return func(def *davitv1.Domain) {
+		def.OnCrash, def.Restart = davitv1.LifecycleAction_LIFECYCLE_ACTION_RESTART, r
+	}
+}
+
+// crash kills init and gives its end; a restart that follows is waited for.
+func (l *life) crash() driver.Exited {
+	l.s.Helper()
+	l.killInit()
+	x, _ := want[driver.Exited](l)
+	if x.Restart {
+		want[driver.Restarted](l)
+	}
+	return x
+}
+
+// Restarts are held back as the definition says.
+func restartsHeldBack(s *suite) {
+	l := s.start("/guest/reboot -f", func(def *davitv1.Domain) {
+		def.Restart = &davitv1.Restart{DelayMs: new(uint32(7)), MaxDelayMs: new(uint32(20))}
+	})
+	want[driver.Started](l)
+	for i, ms := range []int{0, 7, 14, 20, 20} {
+		if x, _ := want[driver.Exited](l); !x.Restart || x.Backoff != time.Duration(ms)*time.Millisecond {
+			s.Errorf("end %d: %+v, want a restart in %d ms", i, x, ms)
+		}
+		want[driver.Restarted](l)
+	}
+	l.kill()
+}
+
+// One restart more than the definition allows is the end, also when the daemon was away for some.
+func restartsLimited(s *suite) {
+	l := s.start(idle, restarting(&davitv1.Restart{DelayMs: new(uint32(1)), MaxDelayMs: new(uint32(1)), Limit: new(uint32(3)), IntervalS: new(uint32(3600))})).ready()
+	want[driver.Started](l)
+	for i := range 2 {
+		if x := l.crash(); !x.Restart {
+			s.Errorf("end %d: %+v, want a restart", i, x)
+		}
+	}
+	s.reopen()
+	l.recover()
+	l.watch(5)
+	if x := l.crash(); !x.Restart {
+		s.Errorf("end 2: %+v, want a restart", x)
+	}
+	if x := l.crash(); x.Restart || x.Cause != driver.CauseCrash {
+		s.Errorf("end 3: %+v, want no restart", x)
+	}
+	l.over()
+}
+
+// A limit can be set and lifted while the container runs.
+func restartLimitUpdated(s *suite) {
+	l := s.start(idle, restartOn(crash)).ready()
+	want[driver.Started](l)
+	one := &davitv1.Restart{DelayMs: new(uint32(1)), MaxDelayMs: new(uint32(1)), Limit: new(uint32(1))}
+	l.update(restarting(one))
+	l.crash()
+	l.update(restarting(nil))
+	if x := l.crash(); !x.Restart {
+		s.Errorf("without a limit: %+v, want a restart", x)
+	}
+	l.update(restarting(one))
+	if x := l.crash(); !x.Restart {
+		s.Errorf("the first with a new limit: %+v, want a restart", x)
+	}
+	if x := l.crash(); x.Restart {
+		s.Errorf("the second with a limit of one: %+v, want none", x)
+	}
+	l.over()
 }
 
 func updateOfStopped(s *suite) {

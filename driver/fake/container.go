@@ -31,11 +31,15 @@ type container struct {
 	armed    bool        // init is started again as the policy says
 	restart  *time.Timer // while a restart is held back
 	restarts uint32
+	booted   time.Time // when init was started last
 	stopped  bool
 	err      error // why it stopped, if not by itself
 
-	log        []driver.Event // not acknowledged
-	sequence   uint64
+	log       []driver.Event // not acknowledged
+	sequence  uint64
+	nextDelay time.Duration // of the restart after the next
+	counted   []time.Time   // the restarts that a limit counts, oldest first
+
 	oomKills   uint64
 	oomAfter   uint64 // sequence of the event before the last OOM kill
 	oomInit    bool   // the OOM killer acted in the life of this init
@@ -67,7 +71,7 @@ func newContainer(d *Driver, spec driver.Spec) *container {
 // boot runs init, after the event that tells it.
 func (c *container) boot(told func(pid uint32) driver.EventKind) {
 	os := c.def.GetOs()
-	c.nextTask, c.oomInit = 1, false
+	c.nextTask, c.oomInit, c.booted = 1, false, time.Now()
 	t := c.newTask(append([]string{os.GetInit()}, os.GetInitarg()...), c.environ())
 	t.isInit, t.tty, t.dir = true, true, os.GetInitdir()
 	t.stdout, t.stderr = c.consoles[0].output, c.consoles[0].output
@@ -111,6 +115,13 @@ func (c *container) initEnded(x exit) {
 		decides = driver.CausePoweroff
 	}
 	again := c.armed && c.action(decides) == davitv1.LifecycleAction_LIFECYCLE_ACTION_RESTART
+	var delay time.Duration
+	if again {
+		delay = c.delay(time.Since(c.booted))
+		if again = c.count(delay); !again {
+			c.book.note("is not restarted: the limit of restarts is reached")
+		}
+	}
 	ev := driver.Exited{Exit: x.proto(), Cause: cause, Restart: again}
 	ev.Exit.OomKilled = c.oomInit && x.signal == syscall.SIGKILL
 	if !again {
@@ -118,7 +129,7 @@ func (c *container) initEnded(x exit) {
 		c.stop(nil)
 		return
 	}
-	ev.Backoff = c.d.opts.Backoff
+	ev.Backoff = delay
 	c.record(ev)
 	c.restart = time.AfterFunc(ev.Backoff, func() {
 		c.d.mu.Lock()

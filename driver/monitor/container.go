@@ -187,10 +187,17 @@ func (c *Container) live(guest Guest) {
 		cause := policy.Cause(exit)
 		action := c.action(cause)
 		var delay time.Duration
+		tooMany := ""
 		if action == monitorv1.Action_ACTION_RESTART {
-			delay = backoff.Delay(time.Since(begun))
+			if delay, tooMany = c.measure(&backoff, time.Since(begun)); tooMany != "" {
+				action = monitorv1.Action_ACTION_DESTROY
+			}
 		}
 		c.exited(exit, cause, action, delay)
+		if tooMany != "" {
+			c.log.Write(logline.Warn, tooMany)
+			c.note(tooMany)
+		}
 		if action != monitorv1.Action_ACTION_RESTART {
 			return
 		}
@@ -220,6 +227,18 @@ func (c *Container) action(cause monitorv1.Cause) monitorv1.Action {
 		cause = monitorv1.Cause_CAUSE_POWEROFF
 	}
 	return policy.Action(c.policy, cause)
+}
+
+// measure tells how long the restart is held back that follows an init that ran that long, or why there is none.
+func (c *Container) measure(b *policy.Backoff, ran time.Duration) (delay time.Duration, tooMany string) {
+	c.mu.Lock()
+	measure := c.policy.GetBackoff()
+	c.mu.Unlock()
+	delay = b.Delay(measure, ran)
+	if !b.Count(measure, time.Now(), delay) {
+		return 0, "is not restarted: the limit of " + policy.LimitWords(measure) + " is reached"
+	}
+	return delay, ""
 }
 
 // wait waits until init ended, and takes what it left.

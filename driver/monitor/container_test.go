@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/davitd/davit/driver/monitor"
 	"github.com/davitd/davit/driver/monitor/journal"
@@ -56,6 +57,8 @@ func (a *actor) PID() int             { return 42 }
 func (a *actor) Pidfd() *os.File      { return a.pidfd }
 func (a *actor) Consoles() []*os.File { return nil }
 func (a *actor) Close() error         { return a.pidfd.Close() }
+
+func (a *actor) Revise(*monitorv1.Revise, []*os.File) error { return nil }
 
 func (a *actor) Signal(signal syscall.Signal) error {
 	if signal == syscall.SIGKILL {
@@ -171,6 +174,24 @@ func TestBackoff(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, delays); diff != "" {
 			t.Errorf("delays (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A loop that the policy limits ends, and that is told as any end is.
+func TestRestartLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{t: t, run: func(int) (time.Duration, *monitorv1.Exit, error) { return time.Second, rebooted(), nil }}
+		limited := proto.CloneOf(onReboot)
+		limited.Backoff = &monitorv1.Backoff{DelayNs: uint64(time.Second), MaxDelayNs: uint64(time.Second), Limit: 2}
+		c := perform(t, s, limited)
+		<-c.Ended()
+		want := []string{
+			"1 started", "2 exited signal 1 reboot restart 0s", "3 restarted 1", "4 exited signal 1 reboot restart 1s",
+			"5 restarted 2", "6 exited signal 1 reboot destroy 0s",
+		}
+		if diff := cmp.Diff(want, drain(t, c)); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
 		}
 	})
 }

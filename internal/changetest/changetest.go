@@ -73,6 +73,7 @@ func other(def *davitv1.Domain) *davitv1.Domain {
 	to.Cputune = &davitv1.CpuTune{Shares: 512, Period: 50000, Quota: 25000}
 	to.OnPoweroff, to.OnReboot, to.OnCrash = davitv1.LifecycleAction_LIFECYCLE_ACTION_RESTART,
 		davitv1.LifecycleAction_LIFECYCLE_ACTION_DESTROY, davitv1.LifecycleAction_LIFECYCLE_ACTION_RESTART
+	to.Restart = &davitv1.Restart{DelayMs: new(uint32(20)), MaxDelayMs: new(uint32(90)), Limit: new(uint32(5)), IntervalS: new(uint32(60))}
 	to.Blkiotune = blockDevices()
 	to.Numatune = &davitv1.NumaTune{Mode: davitv1.NumaMode_NUMA_MODE_STRICT, Nodeset: "0"}
 	to.Os.Initdir, to.Os.Machine = "/tmp", "pc"

@@ -34,6 +34,7 @@ func tunedFully() *davitv1.Domain {
 		OnPoweroff: davitv1.LifecycleAction_LIFECYCLE_ACTION_RESTART,
 		OnReboot:   davitv1.LifecycleAction_LIFECYCLE_ACTION_DESTROY,
 		OnCrash:    davitv1.LifecycleAction_LIFECYCLE_ACTION_RESTART,
+		Restart:    &davitv1.Restart{DelayMs: new(uint32(20)), MaxDelayMs: new(uint32(90)), Limit: new(uint32(5)), IntervalS: new(uint32(60))},
 	}
 }
 
@@ -96,7 +97,8 @@ func TestTuneLive(t *testing.T) {
 			"web: tunable numatune.mode=strict current_memory_kib=32768 memtune.hard_limit_kib=40000 memtune.soft_limit_kib=30000 " +
 				"memtune.swap_hard_limit_kib=70000 cputune.shares=2048 cputune.period=50000 cputune.quota=25000 pids_limit=50 " +
 				"blkiotune.weight=300 blkiotune.device=path=/dev/sda weight=200; path=/dev/sdb write_iops_sec=100 read_bytes_sec=1048576 " +
-				"numatune.nodeset=0-1 on_poweroff=restart on_reboot=destroy on_crash=restart",
+				"numatune.nodeset=0-1 on_poweroff=restart on_reboot=destroy on_crash=restart " +
+				"restart.delay_ms=20 restart.max_delay_ms=90 restart.limit=5 restart.interval_s=60",
 			"web: tunable memtune.hard_limit_kib= cputune.quota= on_reboot=restart",
 		}
 		if err := h.tune(davitv1.Affect_AFFECT_LIVE, &davitv1.Domain{PidsLimit: 50}, "pids_limit"); err != nil {

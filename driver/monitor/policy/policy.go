@@ -1,11 +1,10 @@
 // Package policy decides what follows when a container's init ends: why it ended ([Cause]), what the domain's policy
-// says to that ([Action]), and how long a restart is held back ([Backoff]).
+// says to that ([Action]), how long a restart is held back and when there are too many of them ([Backoff]).
 package policy
 
 import (
 	"strconv"
 	"syscall"
-	"time"
 
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
 )
@@ -46,31 +45,6 @@ func Action(policy *monitorv1.Policy, cause monitorv1.Cause) monitorv1.Action {
 		return monitorv1.Action_ACTION_DESTROY
 	}
 	return action
-}
-
-// The measures of the back-off.
-const (
-	// FirstDelay holds back the second restart of a loop; the first is not held back.
-	FirstDelay = 100 * time.Millisecond
-	// MaxDelay is the most that a restart is held back.
-	MaxDelay = 30 * time.Second
-	// Stable is how long an init must have run for its end not to count as part of a loop.
-	Stable = time.Minute
-)
-
-// Backoff slows a container that restarts in a loop. The first restart comes at once; each that follows an init that ran
-// for less than [Stable] is held back twice as long as the one before it, from [FirstDelay] to [MaxDelay]. An init that
-// ran longer begins anew. The zero value is ready.
-type Backoff struct{ next time.Duration }
-
-// Delay tells how long the restart is held back that follows an init that ran that long.
-func (b *Backoff) Delay(ran time.Duration) time.Duration {
-	if ran >= Stable {
-		b.next = 0
-	}
-	delay := b.next
-	b.next = min(max(2*delay, FirstDelay), MaxDelay)
-	return delay
 }
 
 // CauseWord is a cause in a word, for logs: to ask the schema for its name would unpack the schema.

@@ -2,7 +2,6 @@ package policy_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -59,31 +58,5 @@ func TestAction(t *testing.T) {
 		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("policy %q (-want +got):\n%s", test.name, diff)
 		}
-	}
-}
-
-// A loop is slowed down to two restarts a minute, and one that ran long enough begins anew.
-func TestBackoff(t *testing.T) {
-	var b policy.Backoff
-	var got []time.Duration
-	for range 12 {
-		got = append(got, b.Delay(time.Second))
-	}
-	ms := time.Millisecond
-	want := []time.Duration{
-		0, 100 * ms, 200 * ms, 400 * ms, 800 * ms, 1600 * ms, 3200 * ms, 6400 * ms, 12800 * ms, 25600 * ms,
-		30 * time.Second, 30 * time.Second,
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("delays (-want +got):\n%s", diff)
-	}
-	if d := b.Delay(policy.Stable - 1); d != policy.MaxDelay {
-		t.Errorf("delay just before stable is %v, want %v", d, policy.MaxDelay)
-	}
-	if d := b.Delay(policy.Stable); d != 0 {
-		t.Errorf("delay once stable is %v, want none", d)
-	}
-	if d := b.Delay(0); d != policy.FirstDelay {
-		t.Errorf("delay of the restart after it is %v, want %v", d, policy.FirstDelay)
 	}
 }

@@ -2404,8 +2404,8 @@ type UpdateDomainRequest struct {
 	// only), current_memory_kib, memtune.hard_limit_kib, memtune.soft_limit_kib, memtune.swap_hard_limit_kib,
 	// cputune.shares, cputune.period, cputune.quota, pids_limit, blkiotune.weight, blkiotune.device (all devices as one),
 	// numatune.mode (in the stored definition only), numatune.nodeset (of a running domain in mode strict or restrictive only),
-	// on_poweroff, on_reboot, on_crash. A limit that is named
-	// and absent from definition is lifted. All of it is done, or nothing.
+	// on_poweroff, on_reboot, on_crash, restart.delay_ms, restart.max_delay_ms, restart.limit, restart.interval_s. A limit that
+	// is named and absent from definition is lifted. All of it is done, or nothing.
 	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=update_mask,json=updateMask" json:"update_mask,omitempty"`
 	// New title, one line.
 	Title string `protobuf:"bytes,3,opt,name=title" json:"title,omitempty"`
