@@ -27,11 +27,7 @@ type Node struct {
 // Make makes the node in a folder that nobody else can reach yet: a detached mount.
 func (n Node) Make(dir *os.File) error {
 	return within(dir, n.Name, func(parent int, name string) error {
-		kind := uint32(unix.S_IFCHR)
-		if n.Block {
-			kind = unix.S_IFBLK
-		}
-		if err := unix.Mknodat(parent, name, kind|n.Mode, int(unix.Mkdev(n.Major, n.Minor))); err != nil {
+		if err := unix.Mknodat(parent, name, n.kind()|n.Mode, int(unix.Mkdev(n.Major, n.Minor))); err != nil {
 			return fmt.Errorf("make device node %q (%d:%d): %w", n.Name, n.Major, n.Minor, err)
 		}
 		return own(parent, name, n.UID, n.GID, n.Mode)

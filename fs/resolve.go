@@ -35,6 +35,19 @@ func OpenIn(root *os.File, path string) (*os.File, error) {
 	return open(int(root.Fd()), path, 0, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
 }
 
+// OpenInPlain is [OpenIn] for a path no part of which may be a symbolic link (ELOOP).
+func OpenInPlain(root *os.File, path string, flags uint64) (*os.File, error) {
+	const resolve = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_SYMLINKS
+	return open(int(root.Fd()), path, flags, resolve)
+}
+
+// OpenBeneath opens what path names in a folder, for lookups only. It neither follows a symbolic link, nor leaves the folder or
+// its mount: what a mount covers is an error (EXDEV), and so is a link (ELOOP), unless O_NOFOLLOW asks for the last one itself.
+func OpenBeneath(dir *os.File, path string, flags uint64) (*os.File, error) {
+	const resolve = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV
+	return open(int(dir.Fd()), path, flags, resolve)
+}
+
 func open(dir int, path string, flags, resolve uint64) (*os.File, error) {
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC | flags, Resolve: resolve}
 	var err error

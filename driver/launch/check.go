@@ -19,6 +19,9 @@ func Check(plan *monitorv1.Plan) error {
 	if err := checkShared(plan); err != nil {
 		return err
 	}
+	if err := checkHeld(plan); err != nil {
+		return err
+	}
 	if len(plan.GetOperations()) == 0 {
 		return invalid(step{operation: "check plan"}, "there is no root")
 	}
@@ -45,12 +48,15 @@ func hasDev(plan *monitorv1.Plan) bool {
 }
 
 func isRoot(op *monitorv1.Operation) bool {
-	return op.GetRootBind() != nil || op.GetRootOverlay() != nil
+	return op.GetRootBind() != nil || op.GetRootOverlay() != nil || op.GetRootImage() != nil
 }
 
 func checkOperation(plan *monitorv1.Plan, i int, op *monitorv1.Operation, s step) error {
 	if isRoot(op) != (i == 0) {
 		return invalid(s, "the root comes first, and once")
+	}
+	if err := checkImage(plan, op, s); err != nil {
+		return err
 	}
 	for _, target := range targetsOf(op) {
 		if !path.IsAbs(target) || path.Clean(target) != target || target == "/" || strings.ContainsRune(target, 0) {
@@ -86,6 +92,8 @@ func targetsOf(op *monitorv1.Operation) []string {
 	switch {
 	case op.GetBind() != nil:
 		return []string{op.GetBind().GetTarget()}
+	case op.GetImage() != nil:
+		return []string{op.GetImage().GetTarget()}
 	case op.GetInnerBind() != nil:
 		return []string{op.GetInnerBind().GetSource(), op.GetInnerBind().GetTarget()}
 	case op.GetOverlay() != nil:

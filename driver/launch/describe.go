@@ -24,6 +24,9 @@ func Describe(plan *monitorv1.Plan) string {
 	for _, c := range plan.GetConsoles() {
 		fmt.Fprintf(&b, "console %s keeping %d bytes\n", c.GetAlias(), c.GetScrollbackBytes())
 	}
+	for _, name := range plan.GetHeld() {
+		fmt.Fprintf(&b, "hold %s\n", quoteUnlessPlain(name))
+	}
 	for _, op := range plan.GetOperations() {
 		describeOperation(&b, op)
 	}
@@ -67,9 +70,17 @@ func describeOperation(b *strings.Builder, op *monitorv1.Operation) {
 			b.WriteString(", owned by root")
 		}
 		b.WriteString("\n")
+	case op.GetRootImage() != nil:
+		r := op.GetRootImage()
+		fmt.Fprintf(b, "root image %s of type %s%s%s\n", quoteUnlessPlain(r.GetHeld()), r.GetType(), readOnlyWord(r.GetReadOnly()), mappedWord(r.GetMapped()))
+	case op.GetImage() != nil:
+		v := op.GetImage()
+		fmt.Fprintf(b, "image %s of type %s on %s%s%s%s\n", quoteUnlessPlain(v.GetHeld()), v.GetType(), v.GetTarget(),
+			readOnlyWord(v.GetReadOnly()), flagWords(v.GetFlags()), mappedWord(v.GetMapped()))
 	case op.GetBind() != nil:
 		v := op.GetBind()
-		fmt.Fprintf(b, "bind %s on %s%s%s\n", v.GetSource(), v.GetTarget(), readOnlyWord(v.GetReadOnly()), flagWords(v.GetFlags()))
+		fmt.Fprintf(b, "bind %s on %s%s%s%s\n", v.GetSource(), v.GetTarget(), readOnlyWord(v.GetReadOnly()), flagWords(v.GetFlags()),
+			mappedWord(v.GetMapped()))
 	case op.GetInnerBind() != nil:
 		v := op.GetInnerBind()
 		fmt.Fprintf(b, "bind inner %s on %s%s\n", v.GetSource(), v.GetTarget(), readOnlyWord(v.GetReadOnly()))
@@ -149,6 +160,13 @@ func describeProcess(b *strings.Builder, p *monitorv1.Process) {
 func readOnlyWord(readOnly bool) string {
 	if readOnly {
 		return " read-only"
+	}
+	return ""
+}
+
+func mappedWord(mapped bool) string {
+	if mapped {
+		return " mapped"
 	}
 	return ""
 }

@@ -1,6 +1,8 @@
 package launch
 
 import (
+	"os"
+
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
 )
 
@@ -32,3 +34,18 @@ func LaunchBreakingWith(plan *monitorv1.Plan, d Descriptors, broken int) (guest 
 	}})
 	return guest, count, step, err
 }
+
+// ReviseFailingAt changes the devices of a container, and fails after a step, from 0. It tells whether it came so far.
+func ReviseFailingAt(g *Guest, r *monitorv1.Revise, held []*os.File, step int, err error) (reached bool, failure error) {
+	failure = g.revise(r, held, func(n int) error {
+		if n != step {
+			return nil
+		}
+		reached = true
+		return err
+	})
+	return reached, failure
+}
+
+// Removable is the target of an operation whose mount may go.
+func Removable(op *monitorv1.Operation) string { return removable(op) }

@@ -47,14 +47,15 @@ type Guest struct {
 
 	plan   *monitorv1.Plan
 	child  *child
+	live   *live
 	devpts *os.File
 	// slaves are held so that a console that nobody has open is not at its end.
 	slaves  []*os.File
 	release sync.Once
 }
 
-func newGuest(plan *monitorv1.Plan, c *child, terminals []*devices.Terminal, devpts *os.File) *Guest {
-	g := &Guest{PID: c.pid, Pidfd: c.pidfd, plan: plan, child: c, devpts: devpts}
+func newGuest(plan *monitorv1.Plan, c *child, live *live, terminals []*devices.Terminal, devpts *os.File) *Guest {
+	g := &Guest{PID: c.pid, Pidfd: c.pidfd, plan: plan, child: c, live: live, devpts: devpts}
 	for _, t := range terminals {
 		g.Consoles = append(g.Consoles, t.Master)
 		g.slaves = append(g.slaves, t.Slave)
@@ -120,6 +121,7 @@ func (g *Guest) Close() error {
 	if g.devpts != nil {
 		err = errors.Join(err, g.devpts.Close())
 	}
+	g.live.close()
 	for _, c := range g.Consoles {
 		err = errors.Join(err, c.Close())
 	}

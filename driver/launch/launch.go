@@ -33,6 +33,8 @@ type Descriptors struct {
 	Tasks []*os.File
 	// Namespaces are those that the plan shares, in its order; of no meaning for a command, which enters those of init.
 	Namespaces []*os.File
+	// Held are what the plan has held open, in the order of its names; of no meaning for a command.
+	Held []*os.File
 	// Furnish, which may be nil, is called with the network namespace of a container that is being made, while the child
 	// makes its filesystems; with nil, if the container has none of its own. What it puts there is there when init runs; its
 	// error ends the launch. When ctx ends, so did the launch. The file is closed when it returns.
@@ -58,6 +60,9 @@ func launch(plan *monitorv1.Plan, d Descriptors, f faults) (*Guest, error) {
 		return nil, err
 	}
 	if err := checkSharedFiles(plan, d); err != nil {
+		return nil, err
+	}
+	if err := checkHeldFiles(plan, d.Held); err != nil {
 		return nil, err
 	}
 	guest, err := onThread(func() (*Guest, error) {

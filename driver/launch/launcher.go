@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +20,8 @@ type launcher struct {
 	descriptors Descriptors
 	faults      faults
 	tree        *tree
+	// live is what the guest's devices can be changed by.
+	live *live
 }
 
 // launch runs on a thread that has left the host and that ends afterwards.
@@ -30,7 +33,7 @@ func (l *launcher) launch() (*Guest, error) {
 	if err = joinShared(l.plan.GetShared(), l.descriptors.Namespaces); err != nil {
 		return nil, err
 	}
-	if l.tree, err = prepareTree(l.plan, who, l.faults.operation); err != nil {
+	if l.tree, err = prepareTree(l.plan, who, l.descriptors.Held, l.faults.operation); err != nil {
 		return nil, err
 	}
 	defer l.tree.close()
@@ -68,6 +71,7 @@ func (l *launcher) start() (*Guest, error) {
 	defer child.release(a)
 	if err := l.attend(a, lines, child); err != nil {
 		child.destroy()
+		l.live.close()
 		return nil, l.mindMemory(err)
 	}
 	return l.guest(child), nil
@@ -122,7 +126,7 @@ func (l *launcher) attend(a *assembler, lines *lines, child *child) error {
 	if err != nil {
 		return err
 	}
-	reply, err := l.reply()
+	reply, err := l.inspect(child)
 	if err != nil {
 		return err
 	}
@@ -187,15 +191,38 @@ func (l *launcher) writeMaps(pid int) error {
 	return nil
 }
 
-// reply finds out, in the finished tree and before any program of it has run, who init is and which file its program
-// is.
-func (l *launcher) reply() (*reply, error) {
-	init := l.plan.GetInit()
-	who, err := lookUp(l.tree.root, init, false)
+// inspect looks at the finished tree: who init is in it, and what could be changed later.
+func (l *launcher) inspect(c *child) (*reply, error) {
+	root := l.tree.root
+	if waits(l.plan, l.plan.GetOperations()[0]) {
+		// What waited was cloned by the child.
+		var err error
+		if root, err = os.OpenFile(fmt.Sprintf("/proc/%d/root", c.pid), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+			return nil, failed(step{operation: "open root of the container"}, err)
+		}
+		defer func() { _ = root.Close() }()
+	}
+	answer, err := l.reply(root)
 	if err != nil {
 		return nil, err
 	}
-	path, err := findProgram(l.tree.root, init, init.GetCwd())
+	l.live, err = l.note(c.pid, root)
+	if err != nil && !(Target{Pidfd: c.pidfd}).ended(time.Second) {
+		return nil, err
+	}
+	// A child that is gone has told why.
+	return answer, nil
+}
+
+// reply finds out, in the finished tree and before any program of it has run, who init is and which file its program
+// is.
+func (l *launcher) reply(root *os.File) (*reply, error) {
+	init := l.plan.GetInit()
+	who, err := lookUp(root, init, false)
+	if err != nil {
+		return nil, err
+	}
+	path, err := findProgram(root, init, init.GetCwd())
 	if err != nil {
 		return nil, err
 	}
@@ -231,7 +258,7 @@ func (l *launcher) cloneArgs() *cloneArgs {
 
 // guest is what the launch made. The terminals and the devpts are now the guest's.
 func (l *launcher) guest(c *child) *Guest {
-	return newGuest(l.plan, c, l.tree.terminals, l.tree.devpts)
+	return newGuest(l.plan, c, l.live, l.tree.terminals, l.tree.devpts)
 }
 
 // A reply is what the parent tells the child when the tree stands.

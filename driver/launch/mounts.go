@@ -37,6 +37,9 @@ func (a *assembler) assembleMounts(t *tree) {
 		a.open(here, vaultPath+"/"+vaultFolder, 0, unix.RESOLVE_NO_SYMLINKS).to(m.folder)
 	}
 	a.begin(step{operation: "attach root"})
+	if len(t.plan.GetOperations()) > 0 && waits(t.plan, t.plan.GetOperations()[0]) {
+		m.root = m.waiting(0)
+	}
 	a.call(unix.SYS_MOVE_MOUNT, m.root, a.text(""), here, a.text("/"), num(unix.MOVE_MOUNT_F_EMPTY_PATH))
 	steps := stepsOf(t.plan)
 	for i, op := range t.plan.GetOperations() {
@@ -60,6 +63,8 @@ func (m *mounting) operation(i int, op *monitorv1.Operation) {
 	switch {
 	case op.GetBind() != nil:
 		m.bind(i, op)
+	case op.GetImage() != nil:
+		m.image(i, op)
 	case op.GetInnerBind() != nil:
 		m.innerBind(op.GetInnerBind())
 	case op.GetOverlay() != nil:
@@ -94,11 +99,26 @@ func (m *mounting) bind(i int, op *monitorv1.Operation) {
 	folder := m.tree.mounts[i] == nil || isFolder(m.tree.mounts[i])
 	mount := m.made(i, "clone of "+b.GetSource())
 	if waits(m.tree.plan, op) {
-		mount = m.slot()
-		waiting := m.text(vaultPath + "/" + strconv.Itoa(i))
-		m.call(unix.SYS_OPEN_TREE, value{n: atCwd, kind: descriptor, label: "cwd"}, waiting, num(cloneTree&^emptyPath)).to(mount)
+		mount = m.waiting(i)
 	}
 	m.attach(mount, b.GetTarget(), folder, inRoot)
+}
+
+// image attaches the filesystem of a device.
+func (m *mounting) image(i int, op *monitorv1.Operation) {
+	mount := m.made(i, "image "+op.GetImage().GetHeld())
+	if waits(m.tree.plan, op) {
+		mount = m.waiting(i)
+	}
+	m.attach(mount, op.GetImage().GetTarget(), true, inRoot)
+}
+
+// waiting takes the mount of an operation that waits in the vault.
+func (m *mounting) waiting(i int) value {
+	mount := m.slot()
+	place := m.text(vaultPath + "/" + strconv.Itoa(i))
+	m.call(unix.SYS_OPEN_TREE, value{n: atCwd, kind: descriptor, label: "cwd"}, place, num(cloneTree&^emptyPath)).to(mount)
+	return mount
 }
 
 // isFolder tells whether what is mounted is a folder.

@@ -24,6 +24,10 @@ func name(op *monitorv1.Operation) step {
 		return step{operation: "mount root", object: op.GetRootBind().GetSource()}
 	case op.GetRootOverlay() != nil:
 		return step{operation: "mount root overlay", object: strings.Join(op.GetRootOverlay().GetLower(), ":")}
+	case op.GetRootImage() != nil:
+		return step{operation: "mount root image", object: op.GetRootImage().GetHeld()}
+	case op.GetImage() != nil:
+		return step{operation: "mount image " + op.GetImage().GetHeld(), object: op.GetImage().GetTarget()}
 	case op.GetBind() != nil:
 		return step{operation: "bind " + op.GetBind().GetSource(), object: op.GetBind().GetTarget()}
 	case op.GetInnerBind() != nil:

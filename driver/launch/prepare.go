@@ -27,13 +27,17 @@ type tree struct {
 	devpts, shm, mqueue *os.File
 	// terminals of the consoles.
 	terminals []*devices.Terminal
+	// held are what the plan holds open, in the order of its names.
+	held []*os.File
+	// userns is one with the maps of the container, for mounts that are mapped; nil until one is.
+	userns *os.File
 	// fail is a test's wish that an operation fail, by index.
 	fail func(index int) error
 }
 
 // prepareTree makes the tree of a plan, on a thread that has left the host's mount table.
-func prepareTree(plan *monitorv1.Plan, who owner, fail func(int) error) (*tree, error) {
-	t := &tree{plan: plan, owner: who, mounts: make([]*os.File, len(plan.GetOperations())), fail: fail}
+func prepareTree(plan *monitorv1.Plan, who owner, held []*os.File, fail func(int) error) (*tree, error) {
+	t := &tree{plan: plan, owner: who, mounts: make([]*os.File, len(plan.GetOperations())), held: held, fail: fail}
 	if err := t.prepare(); err != nil {
 		t.close()
 		t.closeTerminals()
@@ -48,6 +52,19 @@ func (t *tree) prepare() error {
 		return failed(step{operation: "make masks"}, err)
 	}
 	t.vault = vault
+	if err := t.prepareOperations(); err != nil {
+		return err
+	}
+	if err := t.openTerminals(); err != nil {
+		return err
+	}
+	if err := t.vault.attach(t.hostMounts()); err != nil {
+		return failed(step{operation: "attach masks"}, err)
+	}
+	return nil
+}
+
+func (t *tree) prepareOperations() error {
 	steps := stepsOf(t.plan)
 	for i, op := range t.plan.GetOperations() {
 		if err := t.prepareOperation(i, op); err != nil {
@@ -58,12 +75,6 @@ func (t *tree) prepare() error {
 				return failed(steps[i], err)
 			}
 		}
-	}
-	if err := t.openTerminals(); err != nil {
-		return err
-	}
-	if err := t.vault.attach(t.hostMounts()); err != nil {
-		return failed(step{operation: "attach masks"}, err)
 	}
 	return nil
 }
@@ -81,7 +92,7 @@ func (t *tree) hostMounts() []*os.File {
 
 // waits tells whether the mount of an operation comes to the child by the copy of the mount table.
 func waits(plan *monitorv1.Plan, op *monitorv1.Operation) bool {
-	return op.GetBind() != nil && plan.GetNamespaces().GetUser()
+	return (op.GetBind() != nil || op.GetImage() != nil || op.GetRootImage() != nil) && plan.GetNamespaces().GetUser()
 }
 
 // prepareOperation makes what an operation needs that is not made by the child.
@@ -91,8 +102,13 @@ func (t *tree) prepareOperation(i int, op *monitorv1.Operation) (err error) {
 		t.root, err = bindRoot(op.GetRootBind())
 	case op.GetRootOverlay() != nil:
 		t.root, err = t.overlayRoot(op.GetRootOverlay())
+	case op.GetRootImage() != nil:
+		t.mounts[i], err = t.rootImage(op.GetRootImage())
+		t.root = t.mounts[i]
 	case op.GetBind() != nil:
-		t.mounts[i], err = bind(op.GetBind())
+		t.mounts[i], err = t.bind(op.GetBind())
+	case op.GetImage() != nil:
+		t.mounts[i], err = t.image(op.GetImage())
 	case op.GetOverlay() != nil:
 		o := op.GetOverlay()
 		t.mounts[i], err = t.overlay(&monitorv1.RootOverlay{Lower: []string{o.GetLower()}, Upper: o.GetUpper()})
@@ -129,7 +145,7 @@ func bindRoot(r *monitorv1.RootBind) (*os.File, error) {
 	return mount, nil
 }
 
-func bind(b *monitorv1.Bind) (*os.File, error) {
+func (t *tree) bind(b *monitorv1.Bind) (*os.File, error) {
 	source, err := fs.OpenSource(b.GetSource())
 	if err != nil {
 		return nil, err
@@ -138,6 +154,11 @@ func bind(b *monitorv1.Bind) (*os.File, error) {
 	mount, err := fs.Clone(source)
 	if err != nil {
 		return nil, err
+	}
+	if b.GetMapped() {
+		if mount, err = t.mapped(mount); err != nil {
+			return nil, err
+		}
 	}
 	attributes := attributesOf(b.GetFlags(), b.GetReadOnly())
 	if attributes == 0 {
@@ -263,7 +284,7 @@ func (t *tree) openTerminals() error {
 
 // close lets go of all mounts but those of the terminals.
 func (t *tree) close() {
-	for _, f := range append([]*os.File{t.root, t.shm, t.mqueue}, t.mounts...) {
+	for _, f := range append([]*os.File{t.root, t.shm, t.mqueue, t.userns}, t.mounts...) {
 		if f != nil {
 			_ = f.Close()
 		}

@@ -41,6 +41,10 @@ type Container struct {
 	sessions  *session.Table
 	furniture furniture
 
+	// making is held while a guest is made or revised: the plan and what is held do not change under either.
+	making sync.Mutex
+	held   heldFiles // by the names of the plan
+
 	mu       sync.Mutex
 	phase    monitorv1.Phase
 	plan     *monitorv1.Plan
@@ -116,12 +120,23 @@ func (c *Container) begin(plan *monitorv1.Plan, cgroups Cgroups, output *console
 		}
 		consoles = append(consoles, made)
 	}
-	c.plan, c.policy, c.cgroups, c.consoles, c.output = plan, plan.GetPolicy(), cgroups, consoles, output
-	if plan.GetFurnish() {
-		c.cgroups.Furnish = func(ctx context.Context, netns *os.File) error { return c.furniture.wait(ctx, netns, c.disarmed) }
+	held, err := holdFiles(plan, cgroups.Held)
+	if err != nil {
+		return err
 	}
+	c.plan, c.policy, c.cgroups, c.consoles, c.output = plan, plan.GetPolicy(), cgroups, consoles, output
+	c.held, c.cgroups.Held = held, nil
+	c.mindFurniture()
 	c.phase = monitorv1.Phase_PHASE_STARTING
 	return nil
+}
+
+// mindFurniture has the network namespaces furnished if the plan says so.
+func (c *Container) mindFurniture() {
+	c.cgroups.Furnish = nil
+	if c.plan.GetFurnish() {
+		c.cgroups.Furnish = func(ctx context.Context, netns *os.File) error { return c.furniture.wait(ctx, netns, c.disarmed) }
+	}
 }
 
 // note writes a line about init between those of the consoles.
@@ -129,8 +144,12 @@ func (c *Container) note(text string) { c.output.Note(consolelog.Init, text) }
 
 // launch makes a guest and connects it.
 func (c *Container) launch() (Guest, error) {
+	c.making.Lock()
+	defer c.making.Unlock()
 	c.mindLimits()
-	guest, err := c.launcher.Launch(c.plan, c.cgroups)
+	cgroups := c.cgroups
+	cgroups.Held = c.held.of(c.plan)
+	guest, err := c.launcher.Launch(c.plan, cgroups)
 	if err != nil {
 		return nil, err
 	}
@@ -342,6 +361,8 @@ func (c *Container) finish() {
 	}
 	c.cgroups.close()
 	c.cgroups = Cgroups{}
+	c.held.close()
+	c.held = nil
 	close(c.ended)
 }
 
@@ -498,6 +519,7 @@ func (g Cgroups) close() {
 	wire.CloseAll([]*os.File{g.Cgroup2})
 	wire.CloseAll(g.Tasks)
 	wire.CloseAll(g.Namespaces)
+	wire.CloseAll(g.Held)
 }
 
 // refuse is an error that is the monitor's own.

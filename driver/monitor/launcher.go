@@ -23,6 +23,8 @@ type Cgroups struct {
 	Tasks []*os.File
 	// Namespaces are those that the plan shares, in its order. A restart joins the same ones.
 	Namespaces []*os.File
+	// Held are what the plan has held open, in the order of its names.
+	Held []*os.File
 	// Furnish has somebody put into the network namespace what belongs there (launch.Descriptors); nil if nothing does.
 	Furnish func(ctx context.Context, netns *os.File) error
 }
@@ -38,6 +40,9 @@ type Guest interface {
 	Consoles() []*os.File
 	// Signal sends a signal to init.
 	Signal(signal syscall.Signal) error
+	// Revise changes the devices of the container, all of it or nothing. The files are what the new plan has held open, in the
+	// order of its names; they stay the caller's. It is called by one at a time, and may be under way when init ends.
+	Revise(revise *monitorv1.Revise, held []*os.File) error
 	// Wait waits until init ended, reaps it and tells how it ended. It is called once.
 	Wait() (*monitorv1.Exit, error)
 	// Close lets go of the descriptors.

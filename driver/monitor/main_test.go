@@ -137,6 +137,10 @@ func (p *process) Consoles() []*os.File               { return p.consoles }
 func (p *process) Terminal() *os.File                 { return p.terminal }
 func (p *process) Signal(signal syscall.Signal) error { return p.cmd.Process.Signal(signal) }
 
+func (p *process) Revise(*monitorv1.Revise, []*os.File) error {
+	return errors.New("processes have no devices")
+}
+
 func (p *process) Wait() (*monitorv1.Exit, error) {
 	_ = p.cmd.Wait()
 	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)

@@ -15,7 +15,8 @@ type Native struct{}
 // Launch makes a container.
 func (Native) Launch(plan *monitorv1.Plan, cgroups Cgroups) (Guest, error) {
 	descriptors := launch.Descriptors{
-		Cgroup2: cgroups.Cgroup2, Tasks: cgroups.Tasks, Namespaces: cgroups.Namespaces, Furnish: cgroups.Furnish,
+		Cgroup2: cgroups.Cgroup2, Tasks: cgroups.Tasks, Namespaces: cgroups.Namespaces, Held: cgroups.Held,
+		Furnish: cgroups.Furnish,
 	}
 	guest, err := launch.Launch(plan, descriptors)
 	if err != nil {
@@ -38,6 +39,11 @@ func (g *nativeGuest) Pidfd() *os.File                 { return g.guest.Pidfd }
 func (g *nativeGuest) Consoles() []*os.File            { return g.guest.Consoles }
 func (g *nativeGuest) Signal(sig syscall.Signal) error { return g.guest.Signal(sig) }
 func (g *nativeGuest) Close() error                    { return g.guest.Close() }
+
+// Revise changes the devices of the container.
+func (g *nativeGuest) Revise(revise *monitorv1.Revise, held []*os.File) error {
+	return g.guest.Revise(revise, held)
+}
 
 func (g *nativeGuest) Wait() (*monitorv1.Exit, error) {
 	exit, err := g.guest.Wait()

@@ -63,12 +63,18 @@ func (m *monitor) answer(conn *wire.Conn) (stream func(), err error) {
 		return nil, respond(conn, response, err, pidfd)
 	case *monitorv1.MonitorRequest_Quit:
 		return nil, m.serveQuit(conn, r.Quit)
+	case *monitorv1.MonitorRequest_Revise:
+		held := descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_HELD)
+		return nil, respond(conn, &monitorv1.MonitorResponse{}, m.container.Revise(r.Revise, held))
 	}
 	return nil, respond(conn, &monitorv1.MonitorResponse{}, m.do(request))
 }
 
 // allowed are the descriptors that may come with a request.
 func allowed(request *monitorv1.MonitorRequest) map[monitorv1.DescriptorKind]int {
+	if request.GetRevise() != nil {
+		return map[monitorv1.DescriptorKind]int{monitorv1.DescriptorKind_DESCRIPTOR_KIND_HELD: wire.MaxDescriptors}
+	}
 	if request.GetStart() == nil {
 		return nil
 	}
@@ -77,6 +83,7 @@ func allowed(request *monitorv1.MonitorRequest) map[monitorv1.DescriptorKind]int
 		monitorv1.DescriptorKind_DESCRIPTOR_KIND_CGROUP1_TASKS: maxTasks,
 		monitorv1.DescriptorKind_DESCRIPTOR_KIND_LOGS:          1,
 		monitorv1.DescriptorKind_DESCRIPTOR_KIND_NAMESPACE:     maxShared,
+		monitorv1.DescriptorKind_DESCRIPTOR_KIND_HELD:          wire.MaxDescriptors,
 	}
 }
 
@@ -105,6 +112,7 @@ func (m *monitor) start(
 	cgroups := Cgroups{
 		Tasks:      descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_CGROUP1_TASKS),
 		Namespaces: descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_NAMESPACE),
+		Held:       descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_HELD),
 	}
 	for _, folder := range descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_CGROUP2) {
 		cgroups.Cgroup2 = folder

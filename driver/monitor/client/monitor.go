@@ -37,7 +37,7 @@ func (m *Monitor) Close() error { return m.peer.close() }
 // Gone waits until the monitor is gone, or ctx ends.
 func (m *Monitor) Gone(ctx context.Context) { m.peer.gone(ctx) }
 
-// Cgroups are the descriptors of a domain's cgroups and of the namespaces that it shares, as the launch takes them.
+// Cgroups are the descriptors of a domain's cgroups, of the namespaces that it shares and of what it holds, as the launch takes them.
 type Cgroups struct {
 	// Cgroup2 is the folder in the cgroup2 tree, or nil.
 	Cgroup2 *os.File
@@ -45,6 +45,8 @@ type Cgroups struct {
 	Tasks []*os.File
 	// Namespaces are those that the plan shares, in its order.
 	Namespaces []*os.File
+	// Held are what the plan has held open, in the order of its names.
+	Held []*os.File
 }
 
 // Logs are where the consoles' output goes.
@@ -83,6 +85,10 @@ func (m *Monitor) Start(ctx context.Context, plan *monitorv1.Plan, cgroups Cgrou
 	for _, namespace := range cgroups.Namespaces {
 		request.Descriptors = append(request.Descriptors, monitorv1.DescriptorKind_DESCRIPTOR_KIND_NAMESPACE)
 		files = append(files, namespace)
+	}
+	for _, held := range cgroups.Held {
+		request.Descriptors = append(request.Descriptors, monitorv1.DescriptorKind_DESCRIPTOR_KIND_HELD)
+		files = append(files, held)
 	}
 	if logs.Folder != nil {
 		request.Descriptors = append(request.Descriptors, monitorv1.DescriptorKind_DESCRIPTOR_KIND_LOGS)
@@ -156,6 +162,18 @@ func (m *Monitor) Intend(ctx context.Context, intent monitorv1.Intent, pid int) 
 	})
 }
 
+// Revise changes the devices of the container: all of it is done or, with an error, nothing. The files are those that
+// revise.hold names, in its order, and stay the caller's. An error of kind STATE tells that the container has ended, also in the
+// middle of it: nothing changed then. When ctx ends, or the connection fails, it may have been done or not. A monitor of a davit
+// that does not know it refuses with kind INVALID.
+func (m *Monitor) Revise(ctx context.Context, revise *monitorv1.Revise, held ...*os.File) error {
+	request := &monitorv1.MonitorRequest{Request: &monitorv1.MonitorRequest_Revise{Revise: revise}}
+	for range held {
+		request.Descriptors = append(request.Descriptors, monitorv1.DescriptorKind_DESCRIPTOR_KIND_HELD)
+	}
+	return m.do(ctx, request, held...)
+}
+
 // Quit ends the monitor. While init runs it is refused with kind STATE, unless kill is set. Events that were not
 // acknowledged are lost.
 func (m *Monitor) Quit(ctx context.Context, kill bool) error {
@@ -165,8 +183,8 @@ func (m *Monitor) Quit(ctx context.Context, kill bool) error {
 }
 
 // do makes a request that is answered by nothing but that it was done.
-func (m *Monitor) do(ctx context.Context, request *monitorv1.MonitorRequest) error {
-	_, descriptors, err := m.call(ctx, request)
+func (m *Monitor) do(ctx context.Context, request *monitorv1.MonitorRequest, files ...*os.File) error {
+	_, descriptors, err := m.call(ctx, request, files...)
 	if err == nil {
 		descriptors.Close()
 	}
