@@ -149,7 +149,8 @@ func clients(t *testing.T, root davitv1.AdminServiceClient) []*davitv1.Connected
 
 // A drained daemon finishes what runs, refuses what changes something, and answers what only asks; consoles stay open.
 func TestDrain(t *testing.T) {
-	h := start(t, t.TempDir(), slowStart(3*time.Second))
+	gate := newGate()
+	h := start(t, t.TempDir(), gate.guard)
 	root := davitv1.NewAdminServiceClient(dial(t, h.path(server.RootSocket)))
 	domains := define(t, h, "web")
 	web := &davitv1.DomainRef{Ref: &davitv1.DomainRef_Name{Name: "web"}}
@@ -158,7 +159,7 @@ func TestDrain(t *testing.T) {
 		_, err := domains.StartDomain(t.Context(), &davitv1.StartDomainRequest{Domain: web})
 		starting <- err
 	}()
-	awaitCall(t, root, davitv1.DomainService_StartDomain_FullMethodName)
+	<-gate.reached
 
 	_, err := root.Drain(t.Context(), &davitv1.DrainRequest{Timeout: durationpb.New(50 * time.Millisecond)})
 	if status.Code(err) != codes.DeadlineExceeded || !strings.Contains(err.Error(), "1 calls and 1 jobs") {
@@ -182,6 +183,7 @@ func TestDrain(t *testing.T) {
 		t.Error(err)
 	}
 	define(t, h, "mail")
+	close(gate.open)
 	if err = <-starting; err != nil {
 		t.Errorf("the start that was not awaited to its end: %v", err)
 	}
@@ -189,7 +191,8 @@ func TestDrain(t *testing.T) {
 
 // A drain that waits ends when what it waits for has, or when calls are let in again.
 func TestDrainWaits(t *testing.T) {
-	h := start(t, t.TempDir(), slowStart(300*time.Millisecond))
+	gate := newGate()
+	h := start(t, t.TempDir(), gate.guard)
 	root := davitv1.NewAdminServiceClient(dial(t, h.path(server.RootSocket)))
 	domains := define(t, h, "web")
 	web := &davitv1.DomainRef{Ref: &davitv1.DomainRef_Name{Name: "web"}}
@@ -198,17 +201,24 @@ func TestDrainWaits(t *testing.T) {
 		_, err := domains.StartDomain(t.Context(), &davitv1.StartDomainRequest{Domain: web})
 		starting <- err
 	}()
-	awaitCall(t, root, davitv1.DomainService_StartDomain_FullMethodName)
+	<-gate.reached
+	opened := make(chan struct{})
+	go func() {
+		defer close(opened)
+		awaitDraining(t, root)
+		close(gate.open)
+	}()
 	answer, err := root.Drain(t.Context(), &davitv1.DrainRequest{})
 	if err != nil || answer.GetAwaited() != 1 {
 		t.Errorf("drained: %v, %v", answer, err)
 	}
+	<-opened
 	select {
 	case err = <-starting:
 		if err != nil {
 			t.Errorf("the start that was awaited: %v", err)
 		}
-	case <-time.After(testenv.Scale(10 * time.Second)):
+	case <-time.After(testenv.Scale(time.Minute)):
 		t.Error("the start goes on")
 	}
 	d, err := root.GetDaemon(t.Context(), &davitv1.GetDaemonRequest{})
@@ -228,26 +238,35 @@ func TestDrainWaits(t *testing.T) {
 	}
 }
 
-// slowStart is a fake driver that takes its time.
-func slowStart(d time.Duration) func(*server.Options) {
-	return func(o *server.Options) {
-		o.Driver = func(server.Config, string, *zap.Logger) (driver.Driver, error) {
-			return fake.New(fake.Options{StartDuration: d}), nil
-		}
+// gate is where a start waits.
+type gate struct {
+	driver.Driver
+	reached, open chan struct{}
+}
+
+func newGate() *gate { return &gate{reached: make(chan struct{}), open: make(chan struct{})} }
+
+// guard puts the gate before the fake driver.
+func (g *gate) guard(o *server.Options) {
+	o.Driver = func(server.Config, string, *zap.Logger) (driver.Driver, error) {
+		g.Driver = fake.New(fake.Options{})
+		return g, nil
 	}
 }
 
-// awaitCall waits until a call of a method runs.
-func awaitCall(t *testing.T, root davitv1.AdminServiceClient, method string) {
+func (g *gate) Start(ctx context.Context, spec driver.Spec) (driver.Instance, error) {
+	close(g.reached)
+	<-g.open
+	return g.Driver.Start(ctx, spec)
+}
+
+// awaitDraining waits until the daemon lets no more changes in.
+func awaitDraining(t *testing.T, root davitv1.AdminServiceClient) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), testenv.Scale(10*time.Second))
-	defer cancel()
-	for ; ctx.Err() == nil; time.Sleep(time.Millisecond) {
-		for _, c := range clients(t, root) {
-			if slices.Contains(c.GetCalls(), method) {
-				return
-			}
+	for end := time.Now().Add(testenv.Scale(time.Minute)); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if d, err := root.GetDaemon(t.Context(), &davitv1.GetDaemonRequest{}); err != nil || d.GetDraining() {
+			return
 		}
 	}
-	t.Fatalf("nobody calls %s", method)
+	t.Error("the daemon does not drain")
 }

@@ -226,7 +226,7 @@ func TestStopEndsStreams(t *testing.T) {
 	if err = h.stop(); err != nil {
 		t.Error(err)
 	}
-	if took := time.Since(begun); took > 2*time.Second {
+	if took := time.Since(begun); took > server.StopLimit/2 {
 		t.Errorf("it took %v to end", took)
 	}
 	_, err = watch.Recv()
@@ -296,7 +296,7 @@ func TestCancelledCallsLeaveNothing(t *testing.T) {
 	if _, err := client.GetEventPosition(t.Context(), &davitv1.GetEventPositionRequest{}); err != nil {
 		t.Error(err)
 	}
-	for end := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before+5; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); runtime.NumGoroutine() > before+5; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), before)
 		}
@@ -324,7 +324,7 @@ func TestSilentConnections(t *testing.T) {
 		t.Error(err)
 	}
 	for _, conn := range silent {
-		if err := conn.SetReadDeadline(time.Now().Add(15 * time.Second)); err != nil {
+		if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := io.Copy(io.Discard, conn); err != nil {

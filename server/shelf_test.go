@@ -39,7 +39,7 @@ func large(t *testing.T, h *house) *davitv1.DomainRef {
 // ask begins a call and reads nothing of its answer.
 func ask(t *testing.T, conn *grpc.ClientConn, method string, q proto.Message) grpc.ClientStream {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), testenv.Scale(time.Minute))
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Scale(5*time.Minute))
 	t.Cleanup(cancel)
 	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, method)
 	if err == nil {
@@ -121,7 +121,7 @@ func TestCancelledAnswersFreeTheirPlace(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), testenv.Scale(10*time.Second))
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Scale(time.Minute))
 	defer cancel()
 	if _, err := client.GetDomainXML(ctx, &davitv1.GetDomainXMLRequest{Domain: ref}); err != nil {
 		t.Errorf("after cancelled calls: %v", err)

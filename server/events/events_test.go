@@ -64,7 +64,7 @@ func fill(tb testing.TB, j *events.Journal, first, last int) {
 // the one that its number says.
 func collect(tb testing.TB, w *events.Watcher, first, last int) {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	for n := first; n <= last; n++ {
 		ev, err := w.Next(ctx)

@@ -400,7 +400,7 @@ func (f *follower) expect(t *testing.T, want string) {
 		if !ok || got != want {
 			t.Fatalf("line is %q, want %q", got, want)
 		}
-	case <-time.After(testenv.Scale(20 * time.Second)):
+	case <-time.After(testenv.Scale(time.Minute)):
 		t.Fatalf("no line, want %q", want)
 	}
 }
