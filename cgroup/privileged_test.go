@@ -62,7 +62,7 @@ func create(t *testing.T, h *cgroup.Hierarchy, l cgroup.Limits) *cgroup.Group {
 // bounded is a context for one operation, also in a cleanup.
 func bounded(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), testenv.Scale(30*time.Second))
+	ctx, cancel := context.WithTimeout(context.Background(), testenv.Scale(2*time.Minute))
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -124,7 +124,7 @@ func start(t *testing.T, g *cgroup.Group, script string, stdin *os.File) *exec.C
 // eventually polls until ok says nothing is missing.
 func eventually(t *testing.T, ok func() string) {
 	t.Helper()
-	deadline := time.Now().Add(testenv.Scale(20 * time.Second))
+	deadline := time.Now().Add(testenv.Scale(time.Minute))
 	for {
 		missing := ok()
 		if missing == "" {

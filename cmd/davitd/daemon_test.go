@@ -215,7 +215,7 @@ func (s *site) await(tb testing.TB, d *daemon) *daemon {
 			tb.Logf("log of davitd %d:\n%s", d.cmd.Process.Pid, d.log)
 		}
 	})
-	if err = ready.SetReadDeadline(time.Now().Add(testenv.Scale(30 * time.Second))); err != nil {
+	if err = ready.SetReadDeadline(time.Now().Add(testenv.Scale(2 * time.Minute))); err != nil {
 		tb.Fatal(err)
 	}
 	message := make([]byte, 64)
@@ -314,7 +314,7 @@ func hears(tb testing.TB, c *client.Client, name string, argv ...string) string 
 // reads opens the console of a domain from its oldest output and waits for a text.
 func reads(tb testing.TB, c *client.Client, name, want string) {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(tb.Context(), testenv.Scale(20*time.Second))
+	ctx, cancel := context.WithTimeout(tb.Context(), testenv.Scale(time.Minute))
 	defer cancel()
 	console, err := c.Console(ctx, client.ByName(name), client.ConsoleOptions{ReadOnly: true, Scrollback: true})
 	if err != nil {

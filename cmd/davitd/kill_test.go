@@ -20,7 +20,7 @@ const (
 // settled waits until a domain is in one of its resting states.
 func settled(tb testing.TB, c *client.Client, name string) davitv1.DomainState {
 	tb.Helper()
-	for end := time.Now().Add(testenv.Scale(10 * time.Second)); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(testenv.Scale(time.Minute)); ; time.Sleep(5 * time.Millisecond) {
 		state := look(tb, c, name).GetState()
 		if state == running || state == shutoff {
 			return state

@@ -56,7 +56,7 @@ func TestLogOutlivesItsDomain(t *testing.T) {
 	want := []string{fmt.Sprintf("init started pid %d", pid), "console0 I am web", "init killed by signal 9"}
 	for range 2 {
 		var got []string
-		for end := time.Now().Add(testenv.Scale(10 * time.Second)); ; time.Sleep(10 * time.Millisecond) {
+		for end := time.Now().Add(testenv.Scale(time.Minute)); ; time.Sleep(10 * time.Millisecond) {
 			if got = said(t, s.client(t), "web"); slices.Equal(got, want) {
 				break
 			}

@@ -100,7 +100,7 @@ func (w *watcher) take(n client.Notice, err error) bool {
 // until waits until so many events of a type were told, and gives all.
 func (w *watcher) until(tb testing.TB, kind davitv1.LifecycleEventType, n int) []*davitv1.Event {
 	tb.Helper()
-	for end := time.Now().Add(testenv.Scale(30 * time.Second)); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(testenv.Scale(2 * time.Minute)); ; time.Sleep(10 * time.Millisecond) {
 		w.mu.Lock()
 		all, fault := slices.Clip(w.events), w.fault
 		w.mu.Unlock()

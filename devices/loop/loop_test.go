@@ -53,7 +53,7 @@ func isFree(n int) bool {
 
 func waitFree(t *testing.T, n int) {
 	t.Helper()
-	for end := time.Now().Add(testenv.Scale(10 * time.Second)); !isFree(n); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(testenv.Scale(time.Minute)); !isFree(n); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("loop device %d is not given back", n)
 		}

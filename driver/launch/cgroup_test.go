@@ -36,7 +36,7 @@ func newCgroup(tb testing.TB, parent string) string {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
-		for end := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 			_ = os.Remove(filepath.Join(dir, "inner"))
 			if err := os.Remove(dir); err == nil {
 				return

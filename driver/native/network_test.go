@@ -65,7 +65,7 @@ func (h *networkHost) links(t *testing.T) []string {
 // settle waits until the kernel has taken what goes with the network namespaces of guests.
 func (h *networkHost) settle(t *testing.T) {
 	t.Helper()
-	for end := time.Now().Add(testenv.Scale(20 * time.Second)); len(h.links(t)) > 0; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(testenv.Scale(2 * time.Minute)); len(h.links(t)) > 0; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("left on the host: %q", h.links(t))
 		}

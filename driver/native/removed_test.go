@@ -41,7 +41,7 @@ func (h *host) removeGroups(tb testing.TB, uuid string) {
 	tb.Helper()
 	for _, folder := range h.groups(tb, uuid) {
 		root := filepath.Join(folder, "../../cgroup.procs")
-		for end := time.Now().Add(testenv.Scale(10 * time.Second)); ; {
+		for end := time.Now().Add(testenv.Scale(time.Minute)); ; {
 			left := emptyInto(folder, root)
 			err := removeTree(folder)
 			if err == nil {

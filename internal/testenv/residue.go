@@ -22,7 +22,7 @@ import (
 const marker = "DAVIT_TEST_MARK"
 
 // patience is how long leftovers may take to vanish: the kernel takes network namespaces and cgroups down in its own time.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // held counts the tests of this process that hold the host's lock: a test and its subtests share it.
 var held struct {
