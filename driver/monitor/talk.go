@@ -61,6 +61,9 @@ func (m *monitor) answer(conn *wire.Conn) (stream func(), err error) {
 		state, pidfd, err := m.container.State()
 		response := &monitorv1.MonitorResponse{Response: &monitorv1.MonitorResponse_State{State: state}}
 		return nil, respond(conn, response, err, pidfd)
+	case *monitorv1.MonitorRequest_GetPlan:
+		plan, err := m.container.Plan()
+		return nil, respond(conn, &monitorv1.MonitorResponse{Response: &monitorv1.MonitorResponse_Plan{Plan: plan}}, err)
 	case *monitorv1.MonitorRequest_Quit:
 		return nil, m.serveQuit(conn, r.Quit)
 	case *monitorv1.MonitorRequest_Revise:

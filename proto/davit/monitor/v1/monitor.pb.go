@@ -603,6 +603,7 @@ type MonitorRequest struct {
 	//	*MonitorRequest_Intend
 	//	*MonitorRequest_Furnish
 	//	*MonitorRequest_Revise
+	//	*MonitorRequest_GetPlan
 	Request isMonitorRequest_Request `protobuf_oneof:"request"`
 	// What travels with the frame, in order.
 	Descriptors   []DescriptorKind `protobuf:"varint,15,rep,packed,name=descriptors,enum=davit.monitor.v1.DescriptorKind" json:"descriptors,omitempty"`
@@ -764,6 +765,15 @@ func (x *MonitorRequest) GetRevise() *Revise {
 	return nil
 }
 
+func (x *MonitorRequest) GetGetPlan() *GetPlan {
+	if x != nil {
+		if x, ok := x.Request.(*MonitorRequest_GetPlan); ok {
+			return x.GetPlan
+		}
+	}
+	return nil
+}
+
 func (x *MonitorRequest) GetDescriptors() []DescriptorKind {
 	if x != nil {
 		return x.Descriptors
@@ -841,6 +851,11 @@ type MonitorRequest_Revise struct {
 	Revise *Revise `protobuf:"bytes,13,opt,name=revise,oneof"`
 }
 
+type MonitorRequest_GetPlan struct {
+	// Tells the plan of the container.
+	GetPlan *GetPlan `protobuf:"bytes,14,opt,name=get_plan,json=getPlan,oneof"`
+}
+
 func (*MonitorRequest_Start) isMonitorRequest_Request() {}
 
 func (*MonitorRequest_GetState) isMonitorRequest_Request() {}
@@ -867,6 +882,8 @@ func (*MonitorRequest_Furnish) isMonitorRequest_Request() {}
 
 func (*MonitorRequest_Revise) isMonitorRequest_Request() {}
 
+func (*MonitorRequest_GetPlan) isMonitorRequest_Request() {}
+
 // MonitorResponse answers a request.
 type MonitorResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -879,6 +896,7 @@ type MonitorResponse struct {
 	//	*MonitorResponse_Started
 	//	*MonitorResponse_State
 	//	*MonitorResponse_Done
+	//	*MonitorResponse_Plan
 	Response isMonitorResponse_Response `protobuf_oneof:"response"`
 	// What travels with the frame, in order.
 	Descriptors   []DescriptorKind `protobuf:"varint,15,rep,packed,name=descriptors,enum=davit.monitor.v1.DescriptorKind" json:"descriptors,omitempty"`
@@ -957,6 +975,15 @@ func (x *MonitorResponse) GetDone() *Done {
 	return nil
 }
 
+func (x *MonitorResponse) GetPlan() *Plan {
+	if x != nil {
+		if x, ok := x.Response.(*MonitorResponse_Plan); ok {
+			return x.Plan
+		}
+	}
+	return nil
+}
+
 func (x *MonitorResponse) GetDescriptors() []DescriptorKind {
 	if x != nil {
 		return x.Descriptors
@@ -983,11 +1010,18 @@ type MonitorResponse_Done struct {
 	Done *Done `protobuf:"bytes,4,opt,name=done,oneof"`
 }
 
+type MonitorResponse_Plan struct {
+	// To GetPlan.
+	Plan *Plan `protobuf:"bytes,5,opt,name=plan,oneof"`
+}
+
 func (*MonitorResponse_Started) isMonitorResponse_Response() {}
 
 func (*MonitorResponse_State) isMonitorResponse_Response() {}
 
 func (*MonitorResponse_Done) isMonitorResponse_Response() {}
+
+func (*MonitorResponse_Plan) isMonitorResponse_Response() {}
 
 // Done tells that a request was carried out.
 type Done struct {
@@ -1229,6 +1263,44 @@ func (*GetState) Descriptor() ([]byte, []int) {
 	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{8}
 }
 
+// GetPlan asks for the plan of the boots that follow: the one of the start with the changes of its devices. While one is made it
+// waits for that.
+type GetPlan struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPlan) Reset() {
+	*x = GetPlan{}
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPlan) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPlan) ProtoMessage() {}
+
+func (x *GetPlan) ProtoReflect() protoreflect.Message {
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPlan.ProtoReflect.Descriptor instead.
+func (*GetPlan) Descriptor() ([]byte, []int) {
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{9}
+}
+
 // State is what a container does.
 type State struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1252,7 +1324,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[9]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1264,7 +1336,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[9]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1277,7 +1349,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{9}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *State) GetPhase() Phase {
@@ -1348,7 +1420,7 @@ type Exit struct {
 
 func (x *Exit) Reset() {
 	*x = Exit{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[10]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1360,7 +1432,7 @@ func (x *Exit) String() string {
 func (*Exit) ProtoMessage() {}
 
 func (x *Exit) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[10]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1373,7 +1445,7 @@ func (x *Exit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exit.ProtoReflect.Descriptor instead.
 func (*Exit) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{10}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Exit) GetHow() isExit_How {
@@ -1453,7 +1525,7 @@ type Signal struct {
 
 func (x *Signal) Reset() {
 	*x = Signal{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[11]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1465,7 +1537,7 @@ func (x *Signal) String() string {
 func (*Signal) ProtoMessage() {}
 
 func (x *Signal) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[11]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1478,7 +1550,7 @@ func (x *Signal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signal.ProtoReflect.Descriptor instead.
 func (*Signal) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{11}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Signal) GetSignal() uint32 {
@@ -1499,7 +1571,7 @@ type Initctl struct {
 
 func (x *Initctl) Reset() {
 	*x = Initctl{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[12]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1511,7 +1583,7 @@ func (x *Initctl) String() string {
 func (*Initctl) ProtoMessage() {}
 
 func (x *Initctl) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[12]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1524,7 +1596,7 @@ func (x *Initctl) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Initctl.ProtoReflect.Descriptor instead.
 func (*Initctl) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{12}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Initctl) GetRunlevel() uint32 {
@@ -1543,7 +1615,7 @@ type Disarm struct {
 
 func (x *Disarm) Reset() {
 	*x = Disarm{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[13]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1555,7 +1627,7 @@ func (x *Disarm) String() string {
 func (*Disarm) ProtoMessage() {}
 
 func (x *Disarm) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[13]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1568,7 +1640,7 @@ func (x *Disarm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disarm.ProtoReflect.Descriptor instead.
 func (*Disarm) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{13}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{14}
 }
 
 // SetPolicy puts a policy in the place of the plan's, for the ends of init from then on: a restart that is held back comes
@@ -1585,7 +1657,7 @@ type SetPolicy struct {
 
 func (x *SetPolicy) Reset() {
 	*x = SetPolicy{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[14]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1597,7 +1669,7 @@ func (x *SetPolicy) String() string {
 func (*SetPolicy) ProtoMessage() {}
 
 func (x *SetPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[14]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1610,7 +1682,7 @@ func (x *SetPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPolicy.ProtoReflect.Descriptor instead.
 func (*SetPolicy) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{14}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SetPolicy) GetPolicy() *Policy {
@@ -1638,7 +1710,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[15]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1650,7 +1722,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[15]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1663,7 +1735,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{15}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Limits) GetMemoryBytes() uint64 {
@@ -1687,7 +1759,7 @@ type Intend struct {
 
 func (x *Intend) Reset() {
 	*x = Intend{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[16]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1699,7 +1771,7 @@ func (x *Intend) String() string {
 func (*Intend) ProtoMessage() {}
 
 func (x *Intend) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[16]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1712,7 +1784,7 @@ func (x *Intend) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Intend.ProtoReflect.Descriptor instead.
 func (*Intend) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{16}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Intend) GetIntent() Intent {
@@ -1740,7 +1812,7 @@ type Furnish struct {
 
 func (x *Furnish) Reset() {
 	*x = Furnish{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[17]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1752,7 +1824,7 @@ func (x *Furnish) String() string {
 func (*Furnish) ProtoMessage() {}
 
 func (x *Furnish) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[17]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1765,7 +1837,7 @@ func (x *Furnish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Furnish.ProtoReflect.Descriptor instead.
 func (*Furnish) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{17}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{18}
 }
 
 // Furnishing tells of a network namespace that is to be furnished. It travels with the frame.
@@ -1779,7 +1851,7 @@ type Furnishing struct {
 
 func (x *Furnishing) Reset() {
 	*x = Furnishing{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[18]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1791,7 +1863,7 @@ func (x *Furnishing) String() string {
 func (*Furnishing) ProtoMessage() {}
 
 func (x *Furnishing) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[18]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1804,7 +1876,7 @@ func (x *Furnishing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Furnishing.ProtoReflect.Descriptor instead.
 func (*Furnishing) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{18}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Furnishing) GetDescriptors() []DescriptorKind {
@@ -1825,7 +1897,7 @@ type Furnished struct {
 
 func (x *Furnished) Reset() {
 	*x = Furnished{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[19]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1837,7 +1909,7 @@ func (x *Furnished) String() string {
 func (*Furnished) ProtoMessage() {}
 
 func (x *Furnished) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[19]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1850,7 +1922,7 @@ func (x *Furnished) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Furnished.ProtoReflect.Descriptor instead.
 func (*Furnished) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{19}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Furnished) GetError() *Error {
@@ -1884,7 +1956,7 @@ type Revise struct {
 
 func (x *Revise) Reset() {
 	*x = Revise{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[20]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1896,7 +1968,7 @@ func (x *Revise) String() string {
 func (*Revise) ProtoMessage() {}
 
 func (x *Revise) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[20]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1909,7 +1981,7 @@ func (x *Revise) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revise.ProtoReflect.Descriptor instead.
 func (*Revise) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{20}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Revise) GetPlan() *Plan {
@@ -1965,7 +2037,7 @@ type Quit struct {
 
 func (x *Quit) Reset() {
 	*x = Quit{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[21]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1977,7 +2049,7 @@ func (x *Quit) String() string {
 func (*Quit) ProtoMessage() {}
 
 func (x *Quit) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[21]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1990,7 +2062,7 @@ func (x *Quit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quit.ProtoReflect.Descriptor instead.
 func (*Quit) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{21}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Quit) GetKill() bool {
@@ -2011,7 +2083,7 @@ type Watch struct {
 
 func (x *Watch) Reset() {
 	*x = Watch{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[22]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2023,7 +2095,7 @@ func (x *Watch) String() string {
 func (*Watch) ProtoMessage() {}
 
 func (x *Watch) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[22]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2036,7 +2108,7 @@ func (x *Watch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Watch.ProtoReflect.Descriptor instead.
 func (*Watch) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{22}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Watch) GetAfter() uint64 {
@@ -2057,7 +2129,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[23]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2069,7 +2141,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[23]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2082,7 +2154,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{23}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Ack) GetSequence() uint64 {
@@ -2114,7 +2186,7 @@ type MonitorEvent struct {
 
 func (x *MonitorEvent) Reset() {
 	*x = MonitorEvent{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[24]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2126,7 +2198,7 @@ func (x *MonitorEvent) String() string {
 func (*MonitorEvent) ProtoMessage() {}
 
 func (x *MonitorEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[24]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2139,7 +2211,7 @@ func (x *MonitorEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorEvent.ProtoReflect.Descriptor instead.
 func (*MonitorEvent) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{24}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *MonitorEvent) GetSequence() uint64 {
@@ -2248,7 +2320,7 @@ type InitExited struct {
 
 func (x *InitExited) Reset() {
 	*x = InitExited{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[25]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2260,7 +2332,7 @@ func (x *InitExited) String() string {
 func (*InitExited) ProtoMessage() {}
 
 func (x *InitExited) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[25]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2273,7 +2345,7 @@ func (x *InitExited) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InitExited.ProtoReflect.Descriptor instead.
 func (*InitExited) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{25}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *InitExited) GetExit() *Exit {
@@ -2321,7 +2393,7 @@ type Restarted struct {
 
 func (x *Restarted) Reset() {
 	*x = Restarted{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[26]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2333,7 +2405,7 @@ func (x *Restarted) String() string {
 func (*Restarted) ProtoMessage() {}
 
 func (x *Restarted) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[26]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2346,7 +2418,7 @@ func (x *Restarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Restarted.ProtoReflect.Descriptor instead.
 func (*Restarted) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{26}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Restarted) GetPid() uint32 {
@@ -2388,7 +2460,7 @@ type RestartFailed struct {
 
 func (x *RestartFailed) Reset() {
 	*x = RestartFailed{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[27]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2400,7 +2472,7 @@ func (x *RestartFailed) String() string {
 func (*RestartFailed) ProtoMessage() {}
 
 func (x *RestartFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[27]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2413,7 +2485,7 @@ func (x *RestartFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestartFailed.ProtoReflect.Descriptor instead.
 func (*RestartFailed) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{27}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RestartFailed) GetError() *Error {
@@ -2444,7 +2516,7 @@ type OpenConsole struct {
 
 func (x *OpenConsole) Reset() {
 	*x = OpenConsole{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[28]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2456,7 +2528,7 @@ func (x *OpenConsole) String() string {
 func (*OpenConsole) ProtoMessage() {}
 
 func (x *OpenConsole) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[28]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2469,7 +2541,7 @@ func (x *OpenConsole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenConsole.ProtoReflect.Descriptor instead.
 func (*OpenConsole) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{28}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *OpenConsole) GetAlias() string {
@@ -2537,7 +2609,7 @@ type Exec struct {
 
 func (x *Exec) Reset() {
 	*x = Exec{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[29]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2549,7 +2621,7 @@ func (x *Exec) String() string {
 func (*Exec) ProtoMessage() {}
 
 func (x *Exec) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[29]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2562,7 +2634,7 @@ func (x *Exec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exec.ProtoReflect.Descriptor instead.
 func (*Exec) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{29}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Exec) GetId() string {
@@ -2632,7 +2704,7 @@ type StreamInput struct {
 
 func (x *StreamInput) Reset() {
 	*x = StreamInput{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[30]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2644,7 +2716,7 @@ func (x *StreamInput) String() string {
 func (*StreamInput) ProtoMessage() {}
 
 func (x *StreamInput) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[30]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2657,7 +2729,7 @@ func (x *StreamInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamInput.ProtoReflect.Descriptor instead.
 func (*StreamInput) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{30}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *StreamInput) GetInput() isStreamInput_Input {
@@ -2748,7 +2820,7 @@ type WindowSize struct {
 
 func (x *WindowSize) Reset() {
 	*x = WindowSize{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[31]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2760,7 +2832,7 @@ func (x *WindowSize) String() string {
 func (*WindowSize) ProtoMessage() {}
 
 func (x *WindowSize) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[31]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2773,7 +2845,7 @@ func (x *WindowSize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WindowSize.ProtoReflect.Descriptor instead.
 func (*WindowSize) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{31}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *WindowSize) GetRows() uint32 {
@@ -2810,7 +2882,7 @@ type StreamOutput struct {
 
 func (x *StreamOutput) Reset() {
 	*x = StreamOutput{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[32]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2822,7 +2894,7 @@ func (x *StreamOutput) String() string {
 func (*StreamOutput) ProtoMessage() {}
 
 func (x *StreamOutput) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[32]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2835,7 +2907,7 @@ func (x *StreamOutput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamOutput.ProtoReflect.Descriptor instead.
 func (*StreamOutput) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{32}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *StreamOutput) GetOutput() isStreamOutput_Output {
@@ -2960,7 +3032,7 @@ type StreamOpened struct {
 
 func (x *StreamOpened) Reset() {
 	*x = StreamOpened{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[33]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2972,7 +3044,7 @@ func (x *StreamOpened) String() string {
 func (*StreamOpened) ProtoMessage() {}
 
 func (x *StreamOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[33]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2985,7 +3057,7 @@ func (x *StreamOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamOpened.ProtoReflect.Descriptor instead.
 func (*StreamOpened) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{33}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *StreamOpened) GetPid() uint32 {
@@ -3022,7 +3094,7 @@ type StreamData struct {
 
 func (x *StreamData) Reset() {
 	*x = StreamData{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[34]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3034,7 +3106,7 @@ func (x *StreamData) String() string {
 func (*StreamData) ProtoMessage() {}
 
 func (x *StreamData) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[34]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3047,7 +3119,7 @@ func (x *StreamData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamData.ProtoReflect.Descriptor instead.
 func (*StreamData) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{34}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *StreamData) GetOffset() uint64 {
@@ -3075,7 +3147,7 @@ type StreamClosed struct {
 
 func (x *StreamClosed) Reset() {
 	*x = StreamClosed{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[35]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3087,7 +3159,7 @@ func (x *StreamClosed) String() string {
 func (*StreamClosed) ProtoMessage() {}
 
 func (x *StreamClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[35]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3100,7 +3172,7 @@ func (x *StreamClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamClosed.ProtoReflect.Descriptor instead.
 func (*StreamClosed) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{35}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *StreamClosed) GetTaken() bool {
@@ -3133,7 +3205,7 @@ type KeeperRequest struct {
 
 func (x *KeeperRequest) Reset() {
 	*x = KeeperRequest{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[36]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3145,7 +3217,7 @@ func (x *KeeperRequest) String() string {
 func (*KeeperRequest) ProtoMessage() {}
 
 func (x *KeeperRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[36]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3158,7 +3230,7 @@ func (x *KeeperRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeeperRequest.ProtoReflect.Descriptor instead.
 func (*KeeperRequest) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{36}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *KeeperRequest) GetRequest() isKeeperRequest_Request {
@@ -3313,7 +3385,7 @@ type KeeperResponse struct {
 
 func (x *KeeperResponse) Reset() {
 	*x = KeeperResponse{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[37]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3325,7 +3397,7 @@ func (x *KeeperResponse) String() string {
 func (*KeeperResponse) ProtoMessage() {}
 
 func (x *KeeperResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[37]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3338,7 +3410,7 @@ func (x *KeeperResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeeperResponse.ProtoReflect.Descriptor instead.
 func (*KeeperResponse) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{37}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *KeeperResponse) GetError() *Error {
@@ -3443,7 +3515,7 @@ type Spawn struct {
 
 func (x *Spawn) Reset() {
 	*x = Spawn{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[38]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3455,7 +3527,7 @@ func (x *Spawn) String() string {
 func (*Spawn) ProtoMessage() {}
 
 func (x *Spawn) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[38]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3468,7 +3540,7 @@ func (x *Spawn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Spawn.ProtoReflect.Descriptor instead.
 func (*Spawn) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{38}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Spawn) GetUuid() string {
@@ -3496,7 +3568,7 @@ type Spawned struct {
 
 func (x *Spawned) Reset() {
 	*x = Spawned{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[39]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3508,7 +3580,7 @@ func (x *Spawned) String() string {
 func (*Spawned) ProtoMessage() {}
 
 func (x *Spawned) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[39]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3521,7 +3593,7 @@ func (x *Spawned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Spawned.ProtoReflect.Descriptor instead.
 func (*Spawned) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{39}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Spawned) GetPid() uint32 {
@@ -3548,7 +3620,7 @@ type Assign struct {
 
 func (x *Assign) Reset() {
 	*x = Assign{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[40]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3560,7 +3632,7 @@ func (x *Assign) String() string {
 func (*Assign) ProtoMessage() {}
 
 func (x *Assign) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[40]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3573,7 +3645,7 @@ func (x *Assign) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assign.ProtoReflect.Descriptor instead.
 func (*Assign) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{40}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Assign) GetUuid() string {
@@ -3614,7 +3686,7 @@ type Deposit struct {
 
 func (x *Deposit) Reset() {
 	*x = Deposit{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[41]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3626,7 +3698,7 @@ func (x *Deposit) String() string {
 func (*Deposit) ProtoMessage() {}
 
 func (x *Deposit) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[41]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3639,7 +3711,7 @@ func (x *Deposit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deposit.ProtoReflect.Descriptor instead.
 func (*Deposit) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{41}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Deposit) GetUuid() string {
@@ -3681,7 +3753,7 @@ type Withdraw struct {
 
 func (x *Withdraw) Reset() {
 	*x = Withdraw{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[42]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3693,7 +3765,7 @@ func (x *Withdraw) String() string {
 func (*Withdraw) ProtoMessage() {}
 
 func (x *Withdraw) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[42]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3706,7 +3778,7 @@ func (x *Withdraw) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Withdraw.ProtoReflect.Descriptor instead.
 func (*Withdraw) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{42}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Withdraw) GetUuid() string {
@@ -3727,7 +3799,7 @@ type Forget struct {
 
 func (x *Forget) Reset() {
 	*x = Forget{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[43]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3739,7 +3811,7 @@ func (x *Forget) String() string {
 func (*Forget) ProtoMessage() {}
 
 func (x *Forget) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[43]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3752,7 +3824,7 @@ func (x *Forget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Forget.ProtoReflect.Descriptor instead.
 func (*Forget) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{43}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Forget) GetUuid() string {
@@ -3775,7 +3847,7 @@ type WaitOrphan struct {
 
 func (x *WaitOrphan) Reset() {
 	*x = WaitOrphan{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[44]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3787,7 +3859,7 @@ func (x *WaitOrphan) String() string {
 func (*WaitOrphan) ProtoMessage() {}
 
 func (x *WaitOrphan) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[44]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3800,7 +3872,7 @@ func (x *WaitOrphan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitOrphan.ProtoReflect.Descriptor instead.
 func (*WaitOrphan) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{44}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *WaitOrphan) GetUuid() string {
@@ -3826,7 +3898,7 @@ type ListMonitors struct {
 
 func (x *ListMonitors) Reset() {
 	*x = ListMonitors{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[45]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3838,7 +3910,7 @@ func (x *ListMonitors) String() string {
 func (*ListMonitors) ProtoMessage() {}
 
 func (x *ListMonitors) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[45]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3851,7 +3923,7 @@ func (x *ListMonitors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMonitors.ProtoReflect.Descriptor instead.
 func (*ListMonitors) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{45}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{46}
 }
 
 // MonitorList lists monitors.
@@ -3865,7 +3937,7 @@ type MonitorList struct {
 
 func (x *MonitorList) Reset() {
 	*x = MonitorList{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[46]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3877,7 +3949,7 @@ func (x *MonitorList) String() string {
 func (*MonitorList) ProtoMessage() {}
 
 func (x *MonitorList) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[46]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3890,7 +3962,7 @@ func (x *MonitorList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorList.ProtoReflect.Descriptor instead.
 func (*MonitorList) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{46}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *MonitorList) GetMonitors() []*MonitorEntry {
@@ -3915,7 +3987,7 @@ type MonitorEntry struct {
 
 func (x *MonitorEntry) Reset() {
 	*x = MonitorEntry{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[47]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3927,7 +3999,7 @@ func (x *MonitorEntry) String() string {
 func (*MonitorEntry) ProtoMessage() {}
 
 func (x *MonitorEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[47]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3940,7 +4012,7 @@ func (x *MonitorEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorEntry.ProtoReflect.Descriptor instead.
 func (*MonitorEntry) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{47}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *MonitorEntry) GetUuid() string {
@@ -3983,7 +4055,7 @@ const file_davit_monitor_v1_monitor_proto_rawDesc = "" +
 	"\x05errno\x18\x03 \x01(\rR\x05errno\x12\x18\n" +
 	"\amessage\x18\x04 \x01(\tR\amessage\x12\x12\n" +
 	"\x04step\x18\x05 \x01(\rR\x04step\x12/\n" +
-	"\x04kind\x18\x06 \x01(\x0e2\x1b.davit.monitor.v1.ErrorKindR\x04kind\"\x98\x06\n" +
+	"\x04kind\x18\x06 \x01(\x0e2\x1b.davit.monitor.v1.ErrorKindR\x04kind\"\xd0\x06\n" +
 	"\x0eMonitorRequest\x12/\n" +
 	"\x05start\x18\x01 \x01(\v2\x17.davit.monitor.v1.StartH\x00R\x05start\x129\n" +
 	"\tget_state\x18\x02 \x01(\v2\x1a.davit.monitor.v1.GetStateH\x00R\bgetState\x122\n" +
@@ -3999,14 +4071,16 @@ const file_davit_monitor_v1_monitor_proto_rawDesc = "" +
 	" \x01(\v2\x1b.davit.monitor.v1.SetPolicyH\x00R\tsetPolicy\x122\n" +
 	"\x06intend\x18\v \x01(\v2\x18.davit.monitor.v1.IntendH\x00R\x06intend\x125\n" +
 	"\afurnish\x18\f \x01(\v2\x19.davit.monitor.v1.FurnishH\x00R\afurnish\x122\n" +
-	"\x06revise\x18\r \x01(\v2\x18.davit.monitor.v1.ReviseH\x00R\x06revise\x12B\n" +
+	"\x06revise\x18\r \x01(\v2\x18.davit.monitor.v1.ReviseH\x00R\x06revise\x126\n" +
+	"\bget_plan\x18\x0e \x01(\v2\x19.davit.monitor.v1.GetPlanH\x00R\agetPlan\x12B\n" +
 	"\vdescriptors\x18\x0f \x03(\x0e2 .davit.monitor.v1.DescriptorKindR\vdescriptorsB\t\n" +
-	"\arequest\"\xa6\x02\n" +
+	"\arequest\"\xd4\x02\n" +
 	"\x0fMonitorResponse\x12-\n" +
 	"\x05error\x18\x01 \x01(\v2\x17.davit.monitor.v1.ErrorR\x05error\x125\n" +
 	"\astarted\x18\x02 \x01(\v2\x19.davit.monitor.v1.StartedH\x00R\astarted\x12/\n" +
 	"\x05state\x18\x03 \x01(\v2\x17.davit.monitor.v1.StateH\x00R\x05state\x12,\n" +
-	"\x04done\x18\x04 \x01(\v2\x16.davit.monitor.v1.DoneH\x00R\x04done\x12B\n" +
+	"\x04done\x18\x04 \x01(\v2\x16.davit.monitor.v1.DoneH\x00R\x04done\x12,\n" +
+	"\x04plan\x18\x05 \x01(\v2\x16.davit.monitor.v1.PlanH\x00R\x04plan\x12B\n" +
 	"\vdescriptors\x18\x0f \x03(\x0e2 .davit.monitor.v1.DescriptorKindR\vdescriptorsB\n" +
 	"\n" +
 	"\bresponse\"\x06\n" +
@@ -4022,7 +4096,8 @@ const file_davit_monitor_v1_monitor_proto_rawDesc = "" +
 	"\vduration_ns\x18\x02 \x01(\x04R\n" +
 	"durationNs\"\n" +
 	"\n" +
-	"\bGetState\"\x82\x02\n" +
+	"\bGetState\"\t\n" +
+	"\aGetPlan\"\x82\x02\n" +
 	"\x05State\x12-\n" +
 	"\x05phase\x18\x01 \x01(\x0e2\x17.davit.monitor.v1.PhaseR\x05phase\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\rR\x03pid\x12*\n" +
@@ -4250,7 +4325,7 @@ func file_davit_monitor_v1_monitor_proto_rawDescGZIP() []byte {
 }
 
 var file_davit_monitor_v1_monitor_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_davit_monitor_v1_monitor_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_davit_monitor_v1_monitor_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_davit_monitor_v1_monitor_proto_goTypes = []any{
 	(ErrorKind)(0),          // 0: davit.monitor.v1.ErrorKind
 	(DescriptorKind)(0),     // 1: davit.monitor.v1.DescriptorKind
@@ -4267,125 +4342,128 @@ var file_davit_monitor_v1_monitor_proto_goTypes = []any{
 	(*LogPolicy)(nil),       // 12: davit.monitor.v1.LogPolicy
 	(*Started)(nil),         // 13: davit.monitor.v1.Started
 	(*GetState)(nil),        // 14: davit.monitor.v1.GetState
-	(*State)(nil),           // 15: davit.monitor.v1.State
-	(*Exit)(nil),            // 16: davit.monitor.v1.Exit
-	(*Signal)(nil),          // 17: davit.monitor.v1.Signal
-	(*Initctl)(nil),         // 18: davit.monitor.v1.Initctl
-	(*Disarm)(nil),          // 19: davit.monitor.v1.Disarm
-	(*SetPolicy)(nil),       // 20: davit.monitor.v1.SetPolicy
-	(*Limits)(nil),          // 21: davit.monitor.v1.Limits
-	(*Intend)(nil),          // 22: davit.monitor.v1.Intend
-	(*Furnish)(nil),         // 23: davit.monitor.v1.Furnish
-	(*Furnishing)(nil),      // 24: davit.monitor.v1.Furnishing
-	(*Furnished)(nil),       // 25: davit.monitor.v1.Furnished
-	(*Revise)(nil),          // 26: davit.monitor.v1.Revise
-	(*Quit)(nil),            // 27: davit.monitor.v1.Quit
-	(*Watch)(nil),           // 28: davit.monitor.v1.Watch
-	(*Ack)(nil),             // 29: davit.monitor.v1.Ack
-	(*MonitorEvent)(nil),    // 30: davit.monitor.v1.MonitorEvent
-	(*InitExited)(nil),      // 31: davit.monitor.v1.InitExited
-	(*Restarted)(nil),       // 32: davit.monitor.v1.Restarted
-	(*RestartFailed)(nil),   // 33: davit.monitor.v1.RestartFailed
-	(*OpenConsole)(nil),     // 34: davit.monitor.v1.OpenConsole
-	(*Exec)(nil),            // 35: davit.monitor.v1.Exec
-	(*StreamInput)(nil),     // 36: davit.monitor.v1.StreamInput
-	(*WindowSize)(nil),      // 37: davit.monitor.v1.WindowSize
-	(*StreamOutput)(nil),    // 38: davit.monitor.v1.StreamOutput
-	(*StreamOpened)(nil),    // 39: davit.monitor.v1.StreamOpened
-	(*StreamData)(nil),      // 40: davit.monitor.v1.StreamData
-	(*StreamClosed)(nil),    // 41: davit.monitor.v1.StreamClosed
-	(*KeeperRequest)(nil),   // 42: davit.monitor.v1.KeeperRequest
-	(*KeeperResponse)(nil),  // 43: davit.monitor.v1.KeeperResponse
-	(*Spawn)(nil),           // 44: davit.monitor.v1.Spawn
-	(*Spawned)(nil),         // 45: davit.monitor.v1.Spawned
-	(*Assign)(nil),          // 46: davit.monitor.v1.Assign
-	(*Deposit)(nil),         // 47: davit.monitor.v1.Deposit
-	(*Withdraw)(nil),        // 48: davit.monitor.v1.Withdraw
-	(*Forget)(nil),          // 49: davit.monitor.v1.Forget
-	(*WaitOrphan)(nil),      // 50: davit.monitor.v1.WaitOrphan
-	(*ListMonitors)(nil),    // 51: davit.monitor.v1.ListMonitors
-	(*MonitorList)(nil),     // 52: davit.monitor.v1.MonitorList
-	(*MonitorEntry)(nil),    // 53: davit.monitor.v1.MonitorEntry
-	(*Plan)(nil),            // 54: davit.monitor.v1.Plan
-	(*Policy)(nil),          // 55: davit.monitor.v1.Policy
-	(*DeviceNode)(nil),      // 56: davit.monitor.v1.DeviceNode
-	(*Operation)(nil),       // 57: davit.monitor.v1.Operation
-	(Action)(0),             // 58: davit.monitor.v1.Action
-	(*Process)(nil),         // 59: davit.monitor.v1.Process
+	(*GetPlan)(nil),         // 15: davit.monitor.v1.GetPlan
+	(*State)(nil),           // 16: davit.monitor.v1.State
+	(*Exit)(nil),            // 17: davit.monitor.v1.Exit
+	(*Signal)(nil),          // 18: davit.monitor.v1.Signal
+	(*Initctl)(nil),         // 19: davit.monitor.v1.Initctl
+	(*Disarm)(nil),          // 20: davit.monitor.v1.Disarm
+	(*SetPolicy)(nil),       // 21: davit.monitor.v1.SetPolicy
+	(*Limits)(nil),          // 22: davit.monitor.v1.Limits
+	(*Intend)(nil),          // 23: davit.monitor.v1.Intend
+	(*Furnish)(nil),         // 24: davit.monitor.v1.Furnish
+	(*Furnishing)(nil),      // 25: davit.monitor.v1.Furnishing
+	(*Furnished)(nil),       // 26: davit.monitor.v1.Furnished
+	(*Revise)(nil),          // 27: davit.monitor.v1.Revise
+	(*Quit)(nil),            // 28: davit.monitor.v1.Quit
+	(*Watch)(nil),           // 29: davit.monitor.v1.Watch
+	(*Ack)(nil),             // 30: davit.monitor.v1.Ack
+	(*MonitorEvent)(nil),    // 31: davit.monitor.v1.MonitorEvent
+	(*InitExited)(nil),      // 32: davit.monitor.v1.InitExited
+	(*Restarted)(nil),       // 33: davit.monitor.v1.Restarted
+	(*RestartFailed)(nil),   // 34: davit.monitor.v1.RestartFailed
+	(*OpenConsole)(nil),     // 35: davit.monitor.v1.OpenConsole
+	(*Exec)(nil),            // 36: davit.monitor.v1.Exec
+	(*StreamInput)(nil),     // 37: davit.monitor.v1.StreamInput
+	(*WindowSize)(nil),      // 38: davit.monitor.v1.WindowSize
+	(*StreamOutput)(nil),    // 39: davit.monitor.v1.StreamOutput
+	(*StreamOpened)(nil),    // 40: davit.monitor.v1.StreamOpened
+	(*StreamData)(nil),      // 41: davit.monitor.v1.StreamData
+	(*StreamClosed)(nil),    // 42: davit.monitor.v1.StreamClosed
+	(*KeeperRequest)(nil),   // 43: davit.monitor.v1.KeeperRequest
+	(*KeeperResponse)(nil),  // 44: davit.monitor.v1.KeeperResponse
+	(*Spawn)(nil),           // 45: davit.monitor.v1.Spawn
+	(*Spawned)(nil),         // 46: davit.monitor.v1.Spawned
+	(*Assign)(nil),          // 47: davit.monitor.v1.Assign
+	(*Deposit)(nil),         // 48: davit.monitor.v1.Deposit
+	(*Withdraw)(nil),        // 49: davit.monitor.v1.Withdraw
+	(*Forget)(nil),          // 50: davit.monitor.v1.Forget
+	(*WaitOrphan)(nil),      // 51: davit.monitor.v1.WaitOrphan
+	(*ListMonitors)(nil),    // 52: davit.monitor.v1.ListMonitors
+	(*MonitorList)(nil),     // 53: davit.monitor.v1.MonitorList
+	(*MonitorEntry)(nil),    // 54: davit.monitor.v1.MonitorEntry
+	(*Plan)(nil),            // 55: davit.monitor.v1.Plan
+	(*Policy)(nil),          // 56: davit.monitor.v1.Policy
+	(*DeviceNode)(nil),      // 57: davit.monitor.v1.DeviceNode
+	(*Operation)(nil),       // 58: davit.monitor.v1.Operation
+	(Action)(0),             // 59: davit.monitor.v1.Action
+	(*Process)(nil),         // 60: davit.monitor.v1.Process
 }
 var file_davit_monitor_v1_monitor_proto_depIdxs = []int32{
 	0,  // 0: davit.monitor.v1.Error.kind:type_name -> davit.monitor.v1.ErrorKind
 	11, // 1: davit.monitor.v1.MonitorRequest.start:type_name -> davit.monitor.v1.Start
 	14, // 2: davit.monitor.v1.MonitorRequest.get_state:type_name -> davit.monitor.v1.GetState
-	17, // 3: davit.monitor.v1.MonitorRequest.signal:type_name -> davit.monitor.v1.Signal
-	28, // 4: davit.monitor.v1.MonitorRequest.watch:type_name -> davit.monitor.v1.Watch
-	34, // 5: davit.monitor.v1.MonitorRequest.open_console:type_name -> davit.monitor.v1.OpenConsole
-	35, // 6: davit.monitor.v1.MonitorRequest.exec:type_name -> davit.monitor.v1.Exec
-	18, // 7: davit.monitor.v1.MonitorRequest.initctl:type_name -> davit.monitor.v1.Initctl
-	27, // 8: davit.monitor.v1.MonitorRequest.quit:type_name -> davit.monitor.v1.Quit
-	19, // 9: davit.monitor.v1.MonitorRequest.disarm:type_name -> davit.monitor.v1.Disarm
-	20, // 10: davit.monitor.v1.MonitorRequest.set_policy:type_name -> davit.monitor.v1.SetPolicy
-	22, // 11: davit.monitor.v1.MonitorRequest.intend:type_name -> davit.monitor.v1.Intend
-	23, // 12: davit.monitor.v1.MonitorRequest.furnish:type_name -> davit.monitor.v1.Furnish
-	26, // 13: davit.monitor.v1.MonitorRequest.revise:type_name -> davit.monitor.v1.Revise
-	1,  // 14: davit.monitor.v1.MonitorRequest.descriptors:type_name -> davit.monitor.v1.DescriptorKind
-	7,  // 15: davit.monitor.v1.MonitorResponse.error:type_name -> davit.monitor.v1.Error
-	13, // 16: davit.monitor.v1.MonitorResponse.started:type_name -> davit.monitor.v1.Started
-	15, // 17: davit.monitor.v1.MonitorResponse.state:type_name -> davit.monitor.v1.State
-	10, // 18: davit.monitor.v1.MonitorResponse.done:type_name -> davit.monitor.v1.Done
-	1,  // 19: davit.monitor.v1.MonitorResponse.descriptors:type_name -> davit.monitor.v1.DescriptorKind
-	54, // 20: davit.monitor.v1.Start.plan:type_name -> davit.monitor.v1.Plan
-	12, // 21: davit.monitor.v1.Start.log:type_name -> davit.monitor.v1.LogPolicy
-	2,  // 22: davit.monitor.v1.State.phase:type_name -> davit.monitor.v1.Phase
-	16, // 23: davit.monitor.v1.State.exit:type_name -> davit.monitor.v1.Exit
-	3,  // 24: davit.monitor.v1.State.intent:type_name -> davit.monitor.v1.Intent
-	55, // 25: davit.monitor.v1.SetPolicy.policy:type_name -> davit.monitor.v1.Policy
-	21, // 26: davit.monitor.v1.SetPolicy.limits:type_name -> davit.monitor.v1.Limits
-	3,  // 27: davit.monitor.v1.Intend.intent:type_name -> davit.monitor.v1.Intent
-	1,  // 28: davit.monitor.v1.Furnishing.descriptors:type_name -> davit.monitor.v1.DescriptorKind
-	7,  // 29: davit.monitor.v1.Furnished.error:type_name -> davit.monitor.v1.Error
-	54, // 30: davit.monitor.v1.Revise.plan:type_name -> davit.monitor.v1.Plan
-	56, // 31: davit.monitor.v1.Revise.add_nodes:type_name -> davit.monitor.v1.DeviceNode
-	57, // 32: davit.monitor.v1.Revise.add_mounts:type_name -> davit.monitor.v1.Operation
-	13, // 33: davit.monitor.v1.MonitorEvent.started:type_name -> davit.monitor.v1.Started
-	31, // 34: davit.monitor.v1.MonitorEvent.exited:type_name -> davit.monitor.v1.InitExited
-	32, // 35: davit.monitor.v1.MonitorEvent.restarted:type_name -> davit.monitor.v1.Restarted
-	33, // 36: davit.monitor.v1.MonitorEvent.restart_failed:type_name -> davit.monitor.v1.RestartFailed
-	16, // 37: davit.monitor.v1.InitExited.exit:type_name -> davit.monitor.v1.Exit
-	4,  // 38: davit.monitor.v1.InitExited.cause:type_name -> davit.monitor.v1.Cause
-	58, // 39: davit.monitor.v1.InitExited.action:type_name -> davit.monitor.v1.Action
-	4,  // 40: davit.monitor.v1.Restarted.cause:type_name -> davit.monitor.v1.Cause
-	7,  // 41: davit.monitor.v1.RestartFailed.error:type_name -> davit.monitor.v1.Error
-	5,  // 42: davit.monitor.v1.OpenConsole.start:type_name -> davit.monitor.v1.ConsoleStart
-	59, // 43: davit.monitor.v1.Exec.process:type_name -> davit.monitor.v1.Process
-	37, // 44: davit.monitor.v1.StreamInput.size:type_name -> davit.monitor.v1.WindowSize
-	39, // 45: davit.monitor.v1.StreamOutput.opened:type_name -> davit.monitor.v1.StreamOpened
-	40, // 46: davit.monitor.v1.StreamOutput.data:type_name -> davit.monitor.v1.StreamData
-	16, // 47: davit.monitor.v1.StreamOutput.exit:type_name -> davit.monitor.v1.Exit
-	41, // 48: davit.monitor.v1.StreamOutput.closed:type_name -> davit.monitor.v1.StreamClosed
-	7,  // 49: davit.monitor.v1.StreamOutput.error:type_name -> davit.monitor.v1.Error
-	44, // 50: davit.monitor.v1.KeeperRequest.spawn:type_name -> davit.monitor.v1.Spawn
-	47, // 51: davit.monitor.v1.KeeperRequest.deposit:type_name -> davit.monitor.v1.Deposit
-	48, // 52: davit.monitor.v1.KeeperRequest.withdraw:type_name -> davit.monitor.v1.Withdraw
-	49, // 53: davit.monitor.v1.KeeperRequest.forget:type_name -> davit.monitor.v1.Forget
-	50, // 54: davit.monitor.v1.KeeperRequest.wait_orphan:type_name -> davit.monitor.v1.WaitOrphan
-	51, // 55: davit.monitor.v1.KeeperRequest.list_monitors:type_name -> davit.monitor.v1.ListMonitors
-	27, // 56: davit.monitor.v1.KeeperRequest.quit:type_name -> davit.monitor.v1.Quit
-	1,  // 57: davit.monitor.v1.KeeperRequest.descriptors:type_name -> davit.monitor.v1.DescriptorKind
-	7,  // 58: davit.monitor.v1.KeeperResponse.error:type_name -> davit.monitor.v1.Error
-	45, // 59: davit.monitor.v1.KeeperResponse.spawned:type_name -> davit.monitor.v1.Spawned
-	10, // 60: davit.monitor.v1.KeeperResponse.done:type_name -> davit.monitor.v1.Done
-	16, // 61: davit.monitor.v1.KeeperResponse.exit:type_name -> davit.monitor.v1.Exit
-	52, // 62: davit.monitor.v1.KeeperResponse.monitors:type_name -> davit.monitor.v1.MonitorList
-	1,  // 63: davit.monitor.v1.KeeperResponse.descriptors:type_name -> davit.monitor.v1.DescriptorKind
-	1,  // 64: davit.monitor.v1.Assign.descriptors:type_name -> davit.monitor.v1.DescriptorKind
-	16, // 65: davit.monitor.v1.Deposit.exit:type_name -> davit.monitor.v1.Exit
-	53, // 66: davit.monitor.v1.MonitorList.monitors:type_name -> davit.monitor.v1.MonitorEntry
-	67, // [67:67] is the sub-list for method output_type
-	67, // [67:67] is the sub-list for method input_type
-	67, // [67:67] is the sub-list for extension type_name
-	67, // [67:67] is the sub-list for extension extendee
-	0,  // [0:67] is the sub-list for field type_name
+	18, // 3: davit.monitor.v1.MonitorRequest.signal:type_name -> davit.monitor.v1.Signal
+	29, // 4: davit.monitor.v1.MonitorRequest.watch:type_name -> davit.monitor.v1.Watch
+	35, // 5: davit.monitor.v1.MonitorRequest.open_console:type_name -> davit.monitor.v1.OpenConsole
+	36, // 6: davit.monitor.v1.MonitorRequest.exec:type_name -> davit.monitor.v1.Exec
+	19, // 7: davit.monitor.v1.MonitorRequest.initctl:type_name -> davit.monitor.v1.Initctl
+	28, // 8: davit.monitor.v1.MonitorRequest.quit:type_name -> davit.monitor.v1.Quit
+	20, // 9: davit.monitor.v1.MonitorRequest.disarm:type_name -> davit.monitor.v1.Disarm
+	21, // 10: davit.monitor.v1.MonitorRequest.set_policy:type_name -> davit.monitor.v1.SetPolicy
+	23, // 11: davit.monitor.v1.MonitorRequest.intend:type_name -> davit.monitor.v1.Intend
+	24, // 12: davit.monitor.v1.MonitorRequest.furnish:type_name -> davit.monitor.v1.Furnish
+	27, // 13: davit.monitor.v1.MonitorRequest.revise:type_name -> davit.monitor.v1.Revise
+	15, // 14: davit.monitor.v1.MonitorRequest.get_plan:type_name -> davit.monitor.v1.GetPlan
+	1,  // 15: davit.monitor.v1.MonitorRequest.descriptors:type_name -> davit.monitor.v1.DescriptorKind
+	7,  // 16: davit.monitor.v1.MonitorResponse.error:type_name -> davit.monitor.v1.Error
+	13, // 17: davit.monitor.v1.MonitorResponse.started:type_name -> davit.monitor.v1.Started
+	16, // 18: davit.monitor.v1.MonitorResponse.state:type_name -> davit.monitor.v1.State
+	10, // 19: davit.monitor.v1.MonitorResponse.done:type_name -> davit.monitor.v1.Done
+	55, // 20: davit.monitor.v1.MonitorResponse.plan:type_name -> davit.monitor.v1.Plan
+	1,  // 21: davit.monitor.v1.MonitorResponse.descriptors:type_name -> davit.monitor.v1.DescriptorKind
+	55, // 22: davit.monitor.v1.Start.plan:type_name -> davit.monitor.v1.Plan
+	12, // 23: davit.monitor.v1.Start.log:type_name -> davit.monitor.v1.LogPolicy
+	2,  // 24: davit.monitor.v1.State.phase:type_name -> davit.monitor.v1.Phase
+	17, // 25: davit.monitor.v1.State.exit:type_name -> davit.monitor.v1.Exit
+	3,  // 26: davit.monitor.v1.State.intent:type_name -> davit.monitor.v1.Intent
+	56, // 27: davit.monitor.v1.SetPolicy.policy:type_name -> davit.monitor.v1.Policy
+	22, // 28: davit.monitor.v1.SetPolicy.limits:type_name -> davit.monitor.v1.Limits
+	3,  // 29: davit.monitor.v1.Intend.intent:type_name -> davit.monitor.v1.Intent
+	1,  // 30: davit.monitor.v1.Furnishing.descriptors:type_name -> davit.monitor.v1.DescriptorKind
+	7,  // 31: davit.monitor.v1.Furnished.error:type_name -> davit.monitor.v1.Error
+	55, // 32: davit.monitor.v1.Revise.plan:type_name -> davit.monitor.v1.Plan
+	57, // 33: davit.monitor.v1.Revise.add_nodes:type_name -> davit.monitor.v1.DeviceNode
+	58, // 34: davit.monitor.v1.Revise.add_mounts:type_name -> davit.monitor.v1.Operation
+	13, // 35: davit.monitor.v1.MonitorEvent.started:type_name -> davit.monitor.v1.Started
+	32, // 36: davit.monitor.v1.MonitorEvent.exited:type_name -> davit.monitor.v1.InitExited
+	33, // 37: davit.monitor.v1.MonitorEvent.restarted:type_name -> davit.monitor.v1.Restarted
+	34, // 38: davit.monitor.v1.MonitorEvent.restart_failed:type_name -> davit.monitor.v1.RestartFailed
+	17, // 39: davit.monitor.v1.InitExited.exit:type_name -> davit.monitor.v1.Exit
+	4,  // 40: davit.monitor.v1.InitExited.cause:type_name -> davit.monitor.v1.Cause
+	59, // 41: davit.monitor.v1.InitExited.action:type_name -> davit.monitor.v1.Action
+	4,  // 42: davit.monitor.v1.Restarted.cause:type_name -> davit.monitor.v1.Cause
+	7,  // 43: davit.monitor.v1.RestartFailed.error:type_name -> davit.monitor.v1.Error
+	5,  // 44: davit.monitor.v1.OpenConsole.start:type_name -> davit.monitor.v1.ConsoleStart
+	60, // 45: davit.monitor.v1.Exec.process:type_name -> davit.monitor.v1.Process
+	38, // 46: davit.monitor.v1.StreamInput.size:type_name -> davit.monitor.v1.WindowSize
+	40, // 47: davit.monitor.v1.StreamOutput.opened:type_name -> davit.monitor.v1.StreamOpened
+	41, // 48: davit.monitor.v1.StreamOutput.data:type_name -> davit.monitor.v1.StreamData
+	17, // 49: davit.monitor.v1.StreamOutput.exit:type_name -> davit.monitor.v1.Exit
+	42, // 50: davit.monitor.v1.StreamOutput.closed:type_name -> davit.monitor.v1.StreamClosed
+	7,  // 51: davit.monitor.v1.StreamOutput.error:type_name -> davit.monitor.v1.Error
+	45, // 52: davit.monitor.v1.KeeperRequest.spawn:type_name -> davit.monitor.v1.Spawn
+	48, // 53: davit.monitor.v1.KeeperRequest.deposit:type_name -> davit.monitor.v1.Deposit
+	49, // 54: davit.monitor.v1.KeeperRequest.withdraw:type_name -> davit.monitor.v1.Withdraw
+	50, // 55: davit.monitor.v1.KeeperRequest.forget:type_name -> davit.monitor.v1.Forget
+	51, // 56: davit.monitor.v1.KeeperRequest.wait_orphan:type_name -> davit.monitor.v1.WaitOrphan
+	52, // 57: davit.monitor.v1.KeeperRequest.list_monitors:type_name -> davit.monitor.v1.ListMonitors
+	28, // 58: davit.monitor.v1.KeeperRequest.quit:type_name -> davit.monitor.v1.Quit
+	1,  // 59: davit.monitor.v1.KeeperRequest.descriptors:type_name -> davit.monitor.v1.DescriptorKind
+	7,  // 60: davit.monitor.v1.KeeperResponse.error:type_name -> davit.monitor.v1.Error
+	46, // 61: davit.monitor.v1.KeeperResponse.spawned:type_name -> davit.monitor.v1.Spawned
+	10, // 62: davit.monitor.v1.KeeperResponse.done:type_name -> davit.monitor.v1.Done
+	17, // 63: davit.monitor.v1.KeeperResponse.exit:type_name -> davit.monitor.v1.Exit
+	53, // 64: davit.monitor.v1.KeeperResponse.monitors:type_name -> davit.monitor.v1.MonitorList
+	1,  // 65: davit.monitor.v1.KeeperResponse.descriptors:type_name -> davit.monitor.v1.DescriptorKind
+	1,  // 66: davit.monitor.v1.Assign.descriptors:type_name -> davit.monitor.v1.DescriptorKind
+	17, // 67: davit.monitor.v1.Deposit.exit:type_name -> davit.monitor.v1.Exit
+	54, // 68: davit.monitor.v1.MonitorList.monitors:type_name -> davit.monitor.v1.MonitorEntry
+	69, // [69:69] is the sub-list for method output_type
+	69, // [69:69] is the sub-list for method input_type
+	69, // [69:69] is the sub-list for extension type_name
+	69, // [69:69] is the sub-list for extension extendee
+	0,  // [0:69] is the sub-list for field type_name
 }
 
 func init() { file_davit_monitor_v1_monitor_proto_init() }
@@ -4408,30 +4486,32 @@ func file_davit_monitor_v1_monitor_proto_init() {
 		(*MonitorRequest_Intend)(nil),
 		(*MonitorRequest_Furnish)(nil),
 		(*MonitorRequest_Revise)(nil),
+		(*MonitorRequest_GetPlan)(nil),
 	}
 	file_davit_monitor_v1_monitor_proto_msgTypes[3].OneofWrappers = []any{
 		(*MonitorResponse_Started)(nil),
 		(*MonitorResponse_State)(nil),
 		(*MonitorResponse_Done)(nil),
+		(*MonitorResponse_Plan)(nil),
 	}
-	file_davit_monitor_v1_monitor_proto_msgTypes[10].OneofWrappers = []any{
+	file_davit_monitor_v1_monitor_proto_msgTypes[11].OneofWrappers = []any{
 		(*Exit_Code)(nil),
 		(*Exit_Signal)(nil),
 		(*Exit_Unknown)(nil),
 	}
-	file_davit_monitor_v1_monitor_proto_msgTypes[24].OneofWrappers = []any{
+	file_davit_monitor_v1_monitor_proto_msgTypes[25].OneofWrappers = []any{
 		(*MonitorEvent_Started)(nil),
 		(*MonitorEvent_Exited)(nil),
 		(*MonitorEvent_Restarted)(nil),
 		(*MonitorEvent_RestartFailed)(nil),
 	}
-	file_davit_monitor_v1_monitor_proto_msgTypes[30].OneofWrappers = []any{
+	file_davit_monitor_v1_monitor_proto_msgTypes[31].OneofWrappers = []any{
 		(*StreamInput_Data)(nil),
 		(*StreamInput_End)(nil),
 		(*StreamInput_Size)(nil),
 		(*StreamInput_Signal)(nil),
 	}
-	file_davit_monitor_v1_monitor_proto_msgTypes[32].OneofWrappers = []any{
+	file_davit_monitor_v1_monitor_proto_msgTypes[33].OneofWrappers = []any{
 		(*StreamOutput_Opened)(nil),
 		(*StreamOutput_Data)(nil),
 		(*StreamOutput_Stderr)(nil),
@@ -4439,7 +4519,7 @@ func file_davit_monitor_v1_monitor_proto_init() {
 		(*StreamOutput_Closed)(nil),
 		(*StreamOutput_Error)(nil),
 	}
-	file_davit_monitor_v1_monitor_proto_msgTypes[36].OneofWrappers = []any{
+	file_davit_monitor_v1_monitor_proto_msgTypes[37].OneofWrappers = []any{
 		(*KeeperRequest_Spawn)(nil),
 		(*KeeperRequest_Deposit)(nil),
 		(*KeeperRequest_Withdraw)(nil),
@@ -4448,7 +4528,7 @@ func file_davit_monitor_v1_monitor_proto_init() {
 		(*KeeperRequest_ListMonitors)(nil),
 		(*KeeperRequest_Quit)(nil),
 	}
-	file_davit_monitor_v1_monitor_proto_msgTypes[37].OneofWrappers = []any{
+	file_davit_monitor_v1_monitor_proto_msgTypes[38].OneofWrappers = []any{
 		(*KeeperResponse_Spawned)(nil),
 		(*KeeperResponse_Done)(nil),
 		(*KeeperResponse_Exit)(nil),
@@ -4460,7 +4540,7 @@ func file_davit_monitor_v1_monitor_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_davit_monitor_v1_monitor_proto_rawDesc), len(file_davit_monitor_v1_monitor_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   48,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

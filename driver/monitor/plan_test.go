@@ -1,0 +1,48 @@
+package monitor_test
+
+import (
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/davitd/davit/driver/monitor"
+	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
+)
+
+// The plan is that of the start, then the one of the newest change that was made.
+func TestPlanIsTold(t *testing.T) {
+	s := &script{t: t, begun: time.Now(), run: func(int) (time.Duration, *monitorv1.Exit, error) { return time.Hour, nil, nil }}
+	c := monitor.NewContainer(s, nobody{}, nil)
+	if plan, err := c.Plan(); err == nil {
+		t.Errorf("there is none, and it is %v", plan)
+	}
+	first := &monitorv1.Plan{
+		Name: "first", Init: &monitorv1.Process{Argv: []string{"/init"}},
+		Operations: []*monitorv1.Operation{{Step: &monitorv1.Operation_RootBind{RootBind: &monitorv1.RootBind{Source: "/"}}}},
+	}
+	_, pidfd, err := c.Start(first, monitor.Cgroups{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = pidfd.Close() }()
+	want := func(want *monitorv1.Plan) {
+		t.Helper()
+		if got, err := c.Plan(); err != nil || !proto.Equal(got, want) {
+			t.Errorf("it is %v, %v, want %v", got, err, want)
+		}
+	}
+	want(first)
+	second := proto.CloneOf(first)
+	second.Name = "second"
+	if err := c.Revise(&monitorv1.Revise{Plan: second}, nil); err != nil {
+		t.Fatal(err)
+	}
+	want(second)
+	refused := proto.CloneOf(second)
+	refused.Held = []string{"what nobody gave"}
+	if err := c.Revise(&monitorv1.Revise{Plan: refused}, nil); err == nil {
+		t.Error("it took a plan that holds what nobody gave")
+	}
+	want(second)
+}
