@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/davitd/davit/client"
 	"github.com/davitd/davit/client/cli"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
@@ -28,7 +30,7 @@ func (b *lockedBuffer) Write(p []byte) (int, error) {
 
 func (b *lockedBuffer) await(t *testing.T, text string) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		b.mu.Lock()
 		seen := strings.Contains(b.text.String(), text)
 		b.mu.Unlock()
@@ -45,7 +47,7 @@ func TestEventOutlivesTheDaemon(t *testing.T) {
 	var out, errOut lockedBuffer
 	code := make(chan int, 1)
 	go func() {
-		code <- cli.Main([]string{"-c", d.Socket, "event", "--all", "--loop", "--oldest", "--timeout", "3"}, cli.IO{
+		code <- cli.Main([]string{"-c", d.Socket, "event", "--all", "--loop", "--oldest"}, cli.IO{
 			In: strings.NewReader(""), Out: &out, Err: &errOut, Env: func(string) string { return "" },
 		})
 	}()
@@ -55,12 +57,13 @@ func TestEventOutlivesTheDaemon(t *testing.T) {
 		t.Fatal(err)
 	}
 	out.await(t, "Started Booted")
+	kill(t, unix.SIGINT)
 	if got := <-code; got != 0 {
 		t.Errorf("exit code %d, %q", got, errOut.text.String())
 	}
 	want := "event 'lifecycle' for domain 'echo': Defined Added\n" +
 		"event 'lifecycle' for domain 'echo': Started Booted\n" +
-		"event loop timed out\nevents received: 2\n\n"
+		"event loop interrupted\nevents received: 2\n\n"
 	if got := out.text.String(); got != want {
 		t.Errorf("%q\nwant\n%q", got, want)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/davitd/davit/client/cli"
 	"github.com/davitd/davit/internal/testenv"
 )
 
@@ -45,6 +46,8 @@ func TestSchemaPathsAreCompleted(t *testing.T) {
 
 // What is explained does not wait for a daemon that does not answer.
 func TestExplainDoesNotWait(t *testing.T) {
+	impatient()
+	defer cli.BePatient(time.Minute)
 	socket := filepath.Join(t.TempDir(), "silent.sock")
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", socket)
 	if err != nil {

@@ -59,7 +59,7 @@ func (m *mortal) run() {
 
 func (m *mortal) client() *client.Client {
 	m.t.Helper()
-	for end := time.Now().Add(testenv.Scale(15 * time.Second)); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(testenv.Scale(time.Minute)); ; time.Sleep(5 * time.Millisecond) {
 		c, err := client.Dial(m.socket)
 		if err != nil {
 			m.t.Fatal(err)
@@ -106,7 +106,7 @@ func TestConsoleOfAKilledDaemon(t *testing.T) {
 			if tt.next {
 				m.run()
 			}
-			s.expectIn(testenv.Scale(30*time.Second), tt.says) // the client waits for ten
+			s.expectIn(testenv.Scale(2*time.Minute), tt.says) // the client waits for ten
 			s.leaves(code, 1)
 		})
 	}

@@ -34,7 +34,7 @@ func ends(t *testing.T, code <-chan int, want int) {
 		if got != want {
 			t.Errorf("exit code %d, want %d", got, want)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the program does not end")
 	}
 }
@@ -116,7 +116,7 @@ func waits(t *testing.T, c *client.Client, name string) {
 		t.Fatal(err)
 	}
 	defer func() { _ = admin.Close() }()
-	for until := time.Now().Add(testenv.Scale(10 * time.Second)); time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
+	for until := time.Now().Add(testenv.Scale(time.Minute)); time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
 		list, err := admin.ListClients(t.Context(), &davitv1.ListClientsRequest{})
 		if err != nil {
 			t.Fatal(err)

@@ -91,23 +91,24 @@ func (s *seat) run(socket string, args ...string) <-chan int {
 // expect waits until the screen shows a text, and clears it up to there.
 func (s *seat) expect(text string) {
 	s.t.Helper()
-	s.expectIn(10*time.Second, text)
+	s.expectIn(time.Minute, text)
 }
 
-// expectIn is expect with another patience.
-func (s *seat) expectIn(patience time.Duration, text string) {
+// expectIn is expect with another patience. It gives what the screen showed before the text.
+func (s *seat) expectIn(patience time.Duration, text string) (before string) {
 	s.t.Helper()
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		s.mu.Lock()
 		i := strings.Index(s.seen.String(), text)
 		if i >= 0 {
-			s.seen.Next(i + len(text))
+			before = string(s.seen.Next(i + len(text))[:i])
 			s.mu.Unlock()
-			return
+			return before
 		}
 		s.mu.Unlock()
 	}
 	s.t.Fatalf("the screen shows %q, want %q", s.screen(), text)
+	return ""
 }
 
 func (s *seat) types(text string) {
@@ -125,7 +126,7 @@ func (s *seat) leaves(code <-chan int, want int) {
 		if got != want {
 			s.t.Errorf("exit code %d, want %d; the screen shows %q", got, want, s.screen())
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		s.t.Fatalf("the program does not end; the screen shows %q", s.screen())
 	}
 	if diff := cmp.Diff(s.before, mode(s.t, s.terminal)); diff != "" {
@@ -136,7 +137,7 @@ func (s *seat) leaves(code <-chan int, want int) {
 // isRaw waits until the terminal is in raw mode.
 func (s *seat) isRaw() {
 	s.t.Helper()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		if mode(s.t, s.terminal).Lflag&(unix.ICANON|unix.ECHO|unix.ISIG) == 0 {
 			return
 		}
