@@ -224,3 +224,18 @@ func belowDevice(field, xml, kind string, i int) (ownField, ownXML string, ok bo
 	}
 	return field, xml, true
 }
+
+// WarningsOf are those of the warnings about a definition that are about a device of it, with places below the device.
+func WarningsOf(def *davitv1.Domain, dev *davitv1.Device, list []*davitv1.Warning) []*davitv1.Warning {
+	kind, m := kindOf(dev)
+	if kind == "" || def.GetDevices() == nil {
+		return nil
+	}
+	entries := deviceList(def, kind)
+	for i := range entries.Len() {
+		if proto.Equal(entries.Get(i).Message().Interface(), m.Interface()) {
+			return WarningsBelow(list, kind, i)
+		}
+	}
+	return nil
+}

@@ -221,3 +221,18 @@ func knownBy(dev *davitv1.Device) func(string) []string {
 		return names[:min(len(names), 1)]
 	}
 }
+
+// Identified is a device with the hardware address of the one of its domain that it stands for, where it names none.
+func Identified(dev, known *davitv1.Device) *davitv1.Device {
+	dev = proto.CloneOf(dev)
+	if n := dev.GetInterface(); n != nil {
+		n.Mac = or(n.GetMac(), known.GetInterface().GetMac())
+	}
+	return dev
+}
+
+// SelectAlias looks for the device that has an alias.
+func SelectAlias(alias string) *DeviceSelection { return &DeviceSelection{alias: alias} }
+
+// Written tells whether the selection is a device that somebody wrote, and not merely an alias.
+func (s *DeviceSelection) Written() bool { return s.dev != nil }

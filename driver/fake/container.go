@@ -23,6 +23,8 @@ type container struct {
 	tasks    map[uint32]*task // by id in the container
 	nextTask uint32
 	consoles []*console
+	busy     map[string]bool   // aliases of devices that the guest uses
+	ends     map[string]string // names of host ends, by aliases
 	sessions map[string]*session
 	book     *logbook
 
@@ -58,7 +60,7 @@ const (
 func newContainer(d *Driver, spec driver.Spec) *container {
 	c := &container{
 		d: d, ref: spec.Ref, def: clone(spec.Definition), begun: time.Now(), armed: true, paused: spec.Paused,
-		tasks: make(map[uint32]*task), sessions: make(map[string]*session), dropReader: func() {},
+		tasks: make(map[uint32]*task), sessions: make(map[string]*session), busy: make(map[string]bool), dropReader: func() {},
 		book: newLogbook(d.opts.LogDir, spec.UUID),
 	}
 	n := max(1, len(spec.Definition.GetDevices().GetConsole()))

@@ -60,7 +60,8 @@ type Driver struct {
 	changed  sync.Cond // at every change of anything below
 	nextPID  uint32
 	failures []error
-	epoch    uint64 // counts Close: streams of an earlier epoch are dead
+	refusals []error // of updates
+	epoch    uint64  // counts Close: streams of an earlier epoch are dead
 	made     map[driver.Ref]*container
 }
 
@@ -90,8 +91,10 @@ func New(o Options) *Driver {
 // Capabilities tells that it is the fake.
 func (d *Driver) Capabilities(context.Context) (driver.Capabilities, error) {
 	return driver.Capabilities{
-		Name:        "fake",
-		Features:    []string{"console", "exec", "filesystems", "suspend"},
+		Name: "fake",
+		Features: []string{
+			"console", "exec", "filesystems", "hotplug-disk", "hotplug-filesystem", "hotplug-hostdev", "hotplug-interface", "suspend",
+		},
 		Cgroup:      "v2",
 		Controllers: []string{"cpu", "cpuset", "memory", "pids"},
 		Instance:    d.opts.Instance,
@@ -155,6 +158,7 @@ func (d *Driver) Start(ctx context.Context, spec driver.Spec) (driver.Instance, 
 	}
 	c := newContainer(d, spec)
 	d.made[spec.Ref] = c
+	c.choose()
 	c.boot(func(pid uint32) driver.EventKind {
 		return driver.Started{InitPID: pid, Duration: time.Since(begun)}
 	})
@@ -211,6 +215,11 @@ func missing(def *davitv1.Domain) error {
 	for _, f := range def.GetDevices().GetFilesystem() {
 		if f.GetType() == davitv1.FilesystemType_FILESYSTEM_TYPE_MOUNT && absent(f.GetSourceDir()) {
 			return startFailed(def.GetName(), "mount", f.GetSourceDir())
+		}
+	}
+	for _, dev := range hotplugged(def) {
+		if path := devicePath(dev); dev.GetFilesystem() == nil && absent(path) {
+			return startFailed(def.GetName(), "open", path)
 		}
 	}
 	if absent(def.GetOs().GetInit()) {

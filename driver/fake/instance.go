@@ -123,6 +123,7 @@ func (i *instance) Stats(context.Context) (*davitv1.DomainStats, error) {
 		UserTime: durationpb.New(0), SystemTime: durationpb.New(time.Since(i.c.begun) / 100),
 		MemoryBytes: n << 20, MemoryPeakBytes: n << 20, MemoryLimitBytes: memoryLimit(i.c.def),
 		OomKills: i.c.oomKills, Pids: n, PidsLimit: i.c.def.GetPidsLimit(),
+		Interfaces: i.c.measured(), BlockDevices: i.c.blockDevices(),
 	}, nil
 }
 

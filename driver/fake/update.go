@@ -9,11 +9,18 @@ import (
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 )
 
-// Update takes the limits and the policy over; what else the definition says stays what it was.
+// Update takes the limits, the policy and the devices over; what else the definition says stays what it was.
 func (i *instance) Update(_ context.Context, def *davitv1.Domain) error {
 	i.lock()
 	defer i.unlock()
 	if err := i.running("update domain"); err != nil {
+		return err
+	}
+	if refusals := i.c.d.refusals; len(refusals) > 0 {
+		i.c.d.refusals = refusals[1:]
+		return refusals[0]
+	}
+	if err := i.c.plug(def); err != nil {
 		return err
 	}
 	next := clone(i.c.def)
@@ -22,7 +29,14 @@ func (i *instance) Update(_ context.Context, def *davitv1.Domain) error {
 			t.Copy(next, def)
 		}
 	}
+	consoles := next.GetDevices().GetConsole()
+	next.Devices = clone(def).GetDevices()
+	if next.Devices == nil {
+		next.Devices = &davitv1.Devices{}
+	}
+	next.Devices.Console = consoles
 	i.c.def = next
+	i.c.choose()
 	return nil
 }
 

@@ -39,22 +39,11 @@ func (d *definition) open() (*davitv1.Domain, error) {
 	return def, nil
 }
 
-// live is the definition of a run: numbered, its devices named as libvirt names them.
+// live is the definition of a run: numbered, its devices named as libvirt names them. Names of host ends that an earlier run had are not
+// this one's.
 func live(def *davitv1.Domain, id uint32) *davitv1.Domain {
-	def = proto.CloneOf(def)
+	def = proto.CloneOf(domain.WithoutChosen(def))
 	def.Id = id
-	devices := def.GetDevices()
-	for i, d := range devices.GetFilesystem() {
-		d.Alias = fmt.Sprintf("fs%d", i)
-	}
-	for i, d := range devices.GetInterface() {
-		d.Alias = fmt.Sprintf("net%d", i)
-	}
-	for i, d := range devices.GetConsole() {
-		d.Alias = fmt.Sprintf("console%d", i)
-	}
-	for i, d := range devices.GetHostdev() {
-		d.Alias = fmt.Sprintf("hostdev%d", i)
-	}
+	domain.NameDevices(def)
 	return def
 }

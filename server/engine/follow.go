@@ -107,6 +107,7 @@ func (a *actor) turnTo(next *snapshot, at time.Time, action domain.Action) []*da
 
 func (a *actor) started(next snapshot, at time.Time, k driver.Started) error {
 	next.run.initPID, next.took, next.lastError, next.exit, next.again = k.InitPID, k.Duration, "", nil, nil
+	next.run.live = a.completed(next.run.instance, next.run.live)
 	action := domain.Started
 	if next.run.paused {
 		action = domain.StartedPaused
@@ -171,6 +172,7 @@ const sigkill = 9
 
 func (a *actor) restarted(next snapshot, at time.Time, k driver.Restarted) error {
 	next.run.initPID, next.exit = k.InitPID, nil
+	next.run.live = a.completed(next.run.instance, next.run.live)
 	if k.Cause == driver.CauseCrash {
 		return a.adopt(next, a.turnTo(&next, at, domain.Restarted)...)
 	}

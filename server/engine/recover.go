@@ -232,13 +232,14 @@ func (a *actor) recover(ctx context.Context, status store.Status) (alive bool, e
 		return false, nil
 	}
 	next.run.instance = instance
+	next.run.live = a.completed(instance, next.run.live)
 	if now, err := instance.Status(ctx); err == nil {
 		next.run.initPID = now.InitPID
 	}
 	a.show(next)
 	a.settleLater()
 	if status.Revised != nil {
-		a.retune(ctx, status.Definition)
+		a.retune(ctx, status)
 	}
 	if err := a.rejoin(ctx, instance); err != nil {
 		// The run is there and the engine cannot follow it yet: its actor tries again.

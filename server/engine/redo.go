@@ -62,12 +62,23 @@ func (e *Engine) done(q request, subject string, refusal error) proto.Message {
 	if subject == "" {
 		return nil
 	}
-	return doneTo(e.look(&davitv1.DomainRef{Ref: &davitv1.DomainRef_Uuid{Uuid: subject}}), q, now)
+	s := e.look(&davitv1.DomainRef{Ref: &davitv1.DomainRef_Uuid{Uuid: subject}})
+	if attach, ok := q.(*davitv1.AttachDeviceRequest); ok {
+		if dev := e.attached(s, attach); dev != nil {
+			return &davitv1.AttachDeviceResponse{Device: dev, Domain: s.info(), Position: now}
+		}
+		return nil
+	}
+	return doneTo(s, q, refusal, now)
 }
 
 // doneTo is the answer to what was asked of a domain, which is nil once it is gone.
-func doneTo(s *snapshot, q request, now *davitv1.EventPosition) proto.Message {
+func doneTo(s *snapshot, q request, refusal error, now *davitv1.EventPosition) proto.Message {
 	switch q := q.(type) {
+	case *davitv1.DetachDeviceRequest:
+		if s != nil && isReason(refusal, davitv1.ErrorReason_ERROR_REASON_DEVICE_NOT_FOUND) {
+			return &davitv1.DetachDeviceResponse{Domain: s.info(), Position: now}
+		}
 	case *davitv1.StartDomainRequest:
 		if s != nil && s.active() {
 			return &davitv1.StartDomainResponse{Domain: s.info(), Position: now}

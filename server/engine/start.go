@@ -155,11 +155,11 @@ func (a *actor) prepare(next *snapshot, def *davitv1.Domain, paused bool) (drive
 	return next.spec(def), nil
 }
 
-// spec is the run as the driver knows it.
+// spec is the run as the driver knows it. The names that the driver chose are its own affair: it is told none of them.
 func (s *snapshot) spec(def *davitv1.Domain) driver.Spec {
 	return driver.Spec{
 		Ref:        driver.Ref{UUID: s.uuid, Generation: s.journal.generation},
-		Definition: def, Paused: s.run.paused,
+		Definition: domain.WithoutChosen(def), Paused: s.run.paused,
 	}
 }
 

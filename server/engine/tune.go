@@ -84,10 +84,11 @@ func (a *actor) tune(ctx context.Context, r *revision) (*davitv1.EventPosition, 
 	if err = a.intend(r.next.run.live); err != nil {
 		return nil, err
 	}
-	if err = instance.Update(ctx, r.live); err != nil {
+	if err = instance.Update(ctx, domain.WithoutChosen(r.live)); err != nil {
 		a.unintend()
-		return nil, err
+		return nil, a.refused(r, err)
 	}
+	r.next.run.live = a.completed(instance, r.next.run.live)
 	position, err := a.complete(r)
 	if err != nil && a.current.Load().run.live != r.next.run.live {
 		a.untune()
@@ -123,7 +124,7 @@ func (a *actor) untune() {
 	run := a.current.Load().run
 	def, err := run.live.open()
 	if err == nil {
-		err = run.instance.Update(ctx, def)
+		err = run.instance.Update(ctx, domain.WithoutChosen(def))
 	}
 	if err != nil {
 		a.log.Error("put the limits back", zap.Error(err))
@@ -138,14 +139,37 @@ func revised(status store.Status, n *entry) store.Status {
 	return status
 }
 
-// retune finishes what a daemon that was killed began: the limits become those of the definition that holds.
-func (a *actor) retune(ctx context.Context, def *davitv1.Domain) {
+// retune finishes what a daemon that was killed began: the limits and devices become those of the definition that holds. Where a device
+// cannot be taken back any more, because the guest uses it, what was begun holds as far as the run goes, and is told.
+func (a *actor) retune(ctx context.Context, status store.Status) {
 	next := *a.current.Load()
-	err := next.run.instance.Update(ctx, def)
+	r := *next.run
+	next.run = &r
+	err := r.instance.Update(ctx, domain.WithoutChosen(status.Definition))
 	if err == nil {
-		err = a.keep(&next, nil)
+		r.live = a.completed(r.instance, r.live)
+		err = a.adopt(next)
+	} else if status.Definition != status.Revised && isReason(err, davitv1.ErrorReason_ERROR_REASON_DEVICE_BUSY) {
+		err = a.goOn(ctx, status)
 	}
 	if err != nil && !errors.Is(err, domain.ErrFailedPrecondition) {
 		a.log.Error("put the limits right", zap.Error(err))
 	}
+}
+
+// goOn makes what was begun the definition of the run.
+func (a *actor) goOn(ctx context.Context, status store.Status) error {
+	next := *a.current.Load()
+	changing := *next.run
+	if err := changing.instance.Update(ctx, domain.WithoutChosen(status.Revised)); err != nil {
+		return err
+	}
+	live, err := rest(status.Revised)
+	if err != nil {
+		return err
+	}
+	changing.live = a.completed(changing.instance, live)
+	told := a.deviceEvents(&next, status.Definition, status.Revised)
+	next.run = &changing
+	return a.adopt(next, told...)
 }

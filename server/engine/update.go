@@ -51,11 +51,19 @@ func checkUpdate(q *davitv1.UpdateDomainRequest) error {
 			}
 		}
 	}
-	if _, ok := davitv1.Affect_name[int32(q.GetAffect())]; !ok {
-		return invalid("affect", "%d is not known", q.GetAffect())
+	if err := knownAffect(q.GetAffect()); err != nil {
+		return err
 	}
 	if strings.ContainsAny(q.GetTitle(), "\n\r") {
 		return invalid("title", "it must be one line")
+	}
+	return nil
+}
+
+// knownAffect refuses scopes that there are not.
+func knownAffect(affect davitv1.Affect) error {
+	if _, ok := davitv1.Affect_name[int32(affect)]; !ok {
+		return invalid("affect", "%d is not known", affect)
 	}
 	return nil
 }
@@ -71,12 +79,14 @@ func maskable() []string {
 
 // revision is an update of a domain on its way: what was, what will be, and the events that tell it.
 type revision struct {
-	q    *davitv1.UpdateDomainRequest
-	from *snapshot
-	next snapshot
-	told []*davitv1.Event
-	def  *davitv1.Domain // to be stored; nil if the stored definition stays
-	live *davitv1.Domain // to be told to the driver; nil if it need not be
+	q      *davitv1.UpdateDomainRequest
+	from   *snapshot
+	next   snapshot
+	told   []*davitv1.Event
+	def    *davitv1.Domain // to be stored; nil if the stored definition stays
+	live   *davitv1.Domain // to be told to the driver; nil if it need not be
+	device *davitv1.Device // of the run, that changes; nil if it is something else
+	failed *davitv1.Event  // what is told if the driver does not remove it; may be nil
 }
 
 // tunables are the fields of the definition that the mask names.
@@ -139,7 +149,19 @@ func (a *actor) write(r *revision) error {
 
 // affected tells which definitions an update is about, or in libvirt's words why it cannot be.
 func affected(s *snapshot, q *davitv1.UpdateDomainRequest) (onLive, onStored bool, err error) {
-	switch q.GetAffect() {
+	onLive, onStored, err = scope(s, q.GetAffect(), "update")
+	switch {
+	case err != nil:
+		return false, false, err
+	case slices.Contains(q.GetUpdateMask().GetPaths(), maskAutostart) && !s.persistent():
+		return false, false, wrongState(s, "update", "cannot set autostart for transient domain")
+	}
+	return onLive, onStored, immutable(s, q, onLive)
+}
+
+// scope tells which definitions a change is about, or in libvirt's words why there are none such.
+func scope(s *snapshot, affect davitv1.Affect, action string) (onLive, onStored bool, err error) {
+	switch affect {
 	case davitv1.Affect_AFFECT_LIVE:
 		onLive = true
 	case davitv1.Affect_AFFECT_CONFIG:
@@ -151,13 +173,11 @@ func affected(s *snapshot, q *davitv1.UpdateDomainRequest) (onLive, onStored boo
 	}
 	switch {
 	case onLive && !s.active():
-		return false, false, wrongState(s, "update", "domain is not running")
+		return false, false, wrongState(s, action, "domain is not running")
 	case onStored && !s.persistent():
-		return false, false, wrongState(s, "update", "transient domains do not have any persistent config")
-	case slices.Contains(q.GetUpdateMask().GetPaths(), maskAutostart) && !s.persistent():
-		return false, false, wrongState(s, "update", "cannot set autostart for transient domain")
+		return false, false, wrongState(s, action, "transient domains do not have any persistent config")
 	}
-	return onLive, onStored, immutable(s, q, onLive)
+	return onLive, onStored, nil
 }
 
 // revise works the change out.

@@ -13,12 +13,17 @@ import (
 // domainService answers for domains.
 type domainService struct {
 	davitv1.UnsafeDomainServiceServer
+	altering
+}
+
+// altering is what services have that change something.
+type altering struct {
 	engine *engine.Engine
 	caller func(context.Context) string
 }
 
 // alter has a request that changes something done by the engine: known as a whole, and its caller named.
-func alter[Q, R proto.Message](ctx context.Context, s *domainService, q Q, do func(context.Context, Q) (R, error)) (R, error) {
+func alter[Q, R proto.Message](ctx context.Context, s altering, q Q, do func(context.Context, Q) (R, error)) (R, error) {
 	var none R
 	if err := domain.RefuseUnknown(q); err != nil {
 		return none, err
@@ -30,55 +35,55 @@ func alter[Q, R proto.Message](ctx context.Context, s *domainService, q Q, do fu
 }
 
 func (s *domainService) DefineDomain(ctx context.Context, q *davitv1.DefineDomainRequest) (*davitv1.DefineDomainResponse, error) {
-	return alter(ctx, s, q, s.engine.DefineDomain)
+	return alter(ctx, s.altering, q, s.engine.DefineDomain)
 }
 
 func (s *domainService) UndefineDomain(ctx context.Context, q *davitv1.UndefineDomainRequest) (*davitv1.UndefineDomainResponse, error) {
-	return alter(ctx, s, q, s.engine.UndefineDomain)
+	return alter(ctx, s.altering, q, s.engine.UndefineDomain)
 }
 
 func (s *domainService) CreateDomain(ctx context.Context, q *davitv1.CreateDomainRequest) (*davitv1.CreateDomainResponse, error) {
-	return alter(ctx, s, q, s.engine.CreateDomain)
+	return alter(ctx, s.altering, q, s.engine.CreateDomain)
 }
 
 func (s *domainService) StartDomain(ctx context.Context, q *davitv1.StartDomainRequest) (*davitv1.StartDomainResponse, error) {
-	return alter(ctx, s, q, s.engine.StartDomain)
+	return alter(ctx, s.altering, q, s.engine.StartDomain)
 }
 
 func (s *domainService) ShutdownDomain(ctx context.Context, q *davitv1.ShutdownDomainRequest) (*davitv1.ShutdownDomainResponse, error) {
-	return alter(ctx, s, q, s.engine.ShutdownDomain)
+	return alter(ctx, s.altering, q, s.engine.ShutdownDomain)
 }
 
 func (s *domainService) RebootDomain(ctx context.Context, q *davitv1.RebootDomainRequest) (*davitv1.RebootDomainResponse, error) {
-	return alter(ctx, s, q, s.engine.RebootDomain)
+	return alter(ctx, s.altering, q, s.engine.RebootDomain)
 }
 
 func (s *domainService) DestroyDomain(ctx context.Context, q *davitv1.DestroyDomainRequest) (*davitv1.DestroyDomainResponse, error) {
-	return alter(ctx, s, q, s.engine.DestroyDomain)
+	return alter(ctx, s.altering, q, s.engine.DestroyDomain)
 }
 
 func (s *domainService) SuspendDomain(ctx context.Context, q *davitv1.SuspendDomainRequest) (*davitv1.SuspendDomainResponse, error) {
-	return alter(ctx, s, q, s.engine.SuspendDomain)
+	return alter(ctx, s.altering, q, s.engine.SuspendDomain)
 }
 
 func (s *domainService) ResumeDomain(ctx context.Context, q *davitv1.ResumeDomainRequest) (*davitv1.ResumeDomainResponse, error) {
-	return alter(ctx, s, q, s.engine.ResumeDomain)
+	return alter(ctx, s.altering, q, s.engine.ResumeDomain)
 }
 
 func (s *domainService) UpdateDomain(ctx context.Context, q *davitv1.UpdateDomainRequest) (*davitv1.UpdateDomainResponse, error) {
-	return alter(ctx, s, q, s.engine.UpdateDomain)
+	return alter(ctx, s.altering, q, s.engine.UpdateDomain)
 }
 
 func (s *domainService) SignalProcess(ctx context.Context, q *davitv1.SignalProcessRequest) (*davitv1.SignalProcessResponse, error) {
-	return alter(ctx, s, q, s.engine.SignalProcess)
+	return alter(ctx, s.altering, q, s.engine.SignalProcess)
 }
 
 func (s *domainService) RenameDomain(ctx context.Context, q *davitv1.RenameDomainRequest) (*davitv1.RenameDomainResponse, error) {
-	return alter(ctx, s, q, s.engine.RenameDomain)
+	return alter(ctx, s.altering, q, s.engine.RenameDomain)
 }
 
 func (s *domainService) ResetDomain(ctx context.Context, q *davitv1.ResetDomainRequest) (*davitv1.ResetDomainResponse, error) {
-	return alter(ctx, s, q, s.engine.ResetDomain)
+	return alter(ctx, s.altering, q, s.engine.ResetDomain)
 }
 
 func (s *domainService) GetDomain(ctx context.Context, q *davitv1.GetDomainRequest) (*davitv1.GetDomainResponse, error) {

@@ -29,7 +29,7 @@ func TestEveryMethod(t *testing.T) {
 	requests["UndefineDomain"] = &davitv1.UndefineDomainRequest{Domain: byName("shop")} // its name then
 	for name := range strings.FieldsSeq(`
 		DefineDomain StartDomain GetDomain ListDomains DiffDomain GetDomainXML UpdateDomain GetDomainStats ListProcesses SuspendDomain
-		ResumeDomain ResetDomain GetDomainJob ListFilesystems ListDomainStats OpenConsole Exec WatchEvents GetEventPosition ReadLog
+		ResumeDomain AttachDevice UpdateDevice ListInterfaces ListBlockDevices DetachDevice ResetDomain GetDomainJob ListFilesystems ListDomainStats OpenConsole Exec WatchEvents GetEventPosition ReadLog
 		ListLogs RebootDomain SignalProcess WaitDomain
 		StartDomain ShutdownDomain WaitDomain StartDomain DestroyDomain RenameDomain UndefineDomain RemoveLog CreateDomain
 		GetVersion GetHost GetCapabilities GetSysinfo GetHostStats UpdateHost DiagnoseHost ConvertDefinition`) {

@@ -48,6 +48,11 @@ func fullName(m protoreflect.MethodDescriptor) string {
 	return fmt.Sprintf("/%s/%s", m.Parent().FullName(), m.Name())
 }
 
+// nic is an interface that needs nothing of the host.
+func nic(inner string) *davitv1.DeviceSource {
+	return &davitv1.DeviceSource{Source: &davitv1.DeviceSource_Text{Text: "<interface type='ethernet'>" + inner + "</interface>"}}
+}
+
 // good is, for each method, a request with as much in it as makes sense.
 func good() map[string]proto.Message {
 	web, def := byName("web"), source("web", "", "sleep infinity")
@@ -83,6 +88,11 @@ func good() map[string]proto.Message {
 		"SignalProcess":     &davitv1.SignalProcessRequest{Domain: web, GuestPid: 1, Signal: "TERM"},
 		"WatchEvents":       &davitv1.WatchEventsRequest{HeartbeatInterval: durationpb.New(time.Second)},
 		"GetEventPosition":  &davitv1.GetEventPositionRequest{},
+		"AttachDevice":      &davitv1.AttachDeviceRequest{Domain: web, Source: nic("<mac address='52:54:00:00:00:01'/>")},
+		"UpdateDevice":      &davitv1.UpdateDeviceRequest{Domain: web, Source: nic("<mac address='52:54:00:00:00:01'/><link state='down'/>")},
+		"DetachDevice":      &davitv1.DetachDeviceRequest{Domain: web, Device: &davitv1.DeviceSelector{By: &davitv1.DeviceSelector_Source{Source: nic("")}}},
+		"ListInterfaces":    &davitv1.ListInterfacesRequest{Domain: web},
+		"ListBlockDevices":  &davitv1.ListBlockDevicesRequest{Domain: web},
 		"OpenConsole":       &davitv1.OpenConsoleRequest{Action: &davitv1.OpenConsoleRequest_Open{Open: &davitv1.ConsoleOpen{Domain: web}}},
 		"Exec":              &davitv1.ExecRequest{Action: &davitv1.ExecRequest_Start{Start: start}},
 		"GetVersion":        &davitv1.GetVersionRequest{},
@@ -287,7 +297,7 @@ func TestUnknownFields(t *testing.T) {
 	reads := map[string]bool{
 		"GetDomain": true, "ListDomains": true, "GetDomainXML": true, "DiffDomain": true, "WaitDomain": true, "GetDomainStats": true,
 		"ListProcesses": true, "WatchEvents": true, "GetEventPosition": true, "GetVersion": true, "GetHost": true,
-		"ConvertDefinition": true, "GetDomainJob": true, "ListFilesystems": true, "ListDomainStats": true,
+		"ConvertDefinition": true, "GetDomainJob": true, "ListFilesystems": true, "ListDomainStats": true, "ListInterfaces": true, "ListBlockDevices": true,
 		"GetCapabilities": true, "GetSysinfo": true, "GetHostStats": true, "DiagnoseHost": true,
 		"GetDaemon": true, "ListClients": true,
 	}

@@ -26,9 +26,10 @@ type Options struct {
 	Caller func(ctx context.Context) string
 }
 
-// Register adds DomainService, EventService, ConsoleService, HostService and LogService to a server.
+// Register adds DomainService, DeviceService, EventService, ConsoleService, HostService and LogService to a server.
 func Register(r grpc.ServiceRegistrar, e *engine.Engine, o Options) {
-	davitv1.RegisterDomainServiceServer(r, &domainService{engine: e, caller: o.Caller})
+	davitv1.RegisterDomainServiceServer(r, &domainService{altering: altering{engine: e, caller: o.Caller}})
+	davitv1.RegisterDeviceServiceServer(r, &deviceService{altering: altering{engine: e, caller: o.Caller}})
 	davitv1.RegisterEventServiceServer(r, &eventService{engine: e})
 	davitv1.RegisterConsoleServiceServer(r, &consoleService{engine: e})
 	if o.Host == nil {

@@ -2,6 +2,7 @@ package rpc_test
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/davitd/davit/domain"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
@@ -21,6 +22,9 @@ func describe(ev *davitv1.Event) string {
 		return fmt.Sprintf("%s: reboot %d", ev.GetName(), k.Reboot.GetCount())
 	case *davitv1.Event_MetadataChange:
 		return fmt.Sprintf("%s: metadata-change %v %s", ev.GetName(), k.MetadataChange.GetType(), k.MetadataChange.GetUri())
+	case *davitv1.Event_Device:
+		return fmt.Sprintf("%s: %s %s %s", ev.GetName(), strings.ToLower(strings.TrimPrefix(k.Device.GetType().String(), "DEVICE_EVENT_TYPE_")),
+			k.Device.GetAlias(), k.Device.GetCause())
 	case *davitv1.Event_Oom:
 		return fmt.Sprintf("%s: oom %d", ev.GetName(), k.Oom.GetCount())
 	}
