@@ -48,6 +48,9 @@ func choiceOf(command, name string) choice {
 	case "connect name":
 		return files
 	}
+	if found := deviceChoice(command, name); found != nil {
+		return found
+	}
 	return commonChoice(command, name)
 }
 
@@ -88,7 +91,8 @@ func meant(command string) *davitv1.DomainFilter {
 	case "start", "domrename":
 		return &davitv1.DomainFilter{Active: &no}
 	case "shutdown", "reboot", "reset", "destroy", "console", "exec", "domid", "ttyconsole", "lxc-enter-namespace",
-		"send-process-signal", "cpu-stats", "dommemstat", "domfsinfo", "domjobinfo", "domcontrol":
+		"send-process-signal", "cpu-stats", "dommemstat", "domfsinfo", "domjobinfo", "domcontrol", "detach-device-alias",
+		"domblkstat", "domifstat", "domifaddr":
 		return &davitv1.DomainFilter{Active: &yes}
 	case "suspend":
 		return &davitv1.DomainFilter{States: []davitv1.DomainState{davitv1.DomainState_DOMAIN_STATE_RUNNING}}

@@ -75,6 +75,7 @@ type app struct {
 	colour   colour
 	identity identity
 	client   *client.Client
+	subject  string // the domain that a line to complete is about
 	given    string // the definition that the user gave, in which faults have their places
 }
 

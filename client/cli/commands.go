@@ -10,14 +10,17 @@ type group struct {
 func (a *app) groups() []group {
 	return []group{
 		{"domain", "Domain Management", []command{
-			a.autostart(), a.blkiotune(), a.console(), a.cpuStats(), a.create(), a.define(), a.desc(), a.destroy(), a.diff(), a.domid(), a.domname(),
+			a.attachDevice(), a.attachDisk(), a.attachFilesystem(), a.attachInterface(), a.autostart(), a.blkiotune(), a.console(),
+			a.cpuStats(), a.create(), a.define(), a.desc(), a.destroy(), a.detachDevice(), a.detachDeviceAlias(), a.detachDisk(),
+			a.detachFilesystem(), a.detachInterface(), a.diff(), a.domid(), a.domifSetlink(), a.domiftune(), a.domname(),
 			a.domrename(), a.domuuid(), a.domxmlFromNative(), a.domxmlToNative(), a.dumpxml(), a.edit(), a.exec(),
 			a.lxcEnterNamespace(), a.memtune(), a.metadata(), a.numatune(), a.reboot(), a.reset(), a.resume(), a.schedinfo(),
 			a.sendProcessSignal(), a.setLifecycleAction(), a.setmaxmem(), a.setmem(), a.shutdown(), a.start(), a.suspend(),
-			a.ttyconsole(), a.undefine(), a.vcpucount(),
+			a.ttyconsole(), a.undefine(), a.updateDevice(), a.vcpucount(),
 		}},
 		{"monitor", "Domain Monitoring", []command{
-			a.domcontrol(), a.domfsinfo(), a.dominfo(), a.domjobinfo(), a.dommemstat(), a.domstate(), a.domstats(), a.list(),
+			a.domblkinfo(), a.domblklist(), a.domblkstat(), a.domcontrol(), a.domfsinfo(), a.domifGetlink(), a.domifaddr(),
+			a.domiflist(), a.domifstat(), a.dominfo(), a.domjobinfo(), a.dommemstat(), a.domstate(), a.domstats(), a.list(),
 			a.logs(), a.wait(), a.why(),
 		}},
 		{"events", "Domain Events", []command{a.event()}},

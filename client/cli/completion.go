@@ -40,13 +40,14 @@ func (a *app) completion() command {
 
 // completeOperand offers what an operand may be: the first that is not given yet.
 func (a *app) completeOperand(c *cobra.Command, operands []operand, given []string, typed string) ([]string, cobra.ShellCompDirective) {
+	left := given
 	for _, o := range operands {
 		switch {
 		case o.given(c.Flags()):
-		case o.rest != nil, len(given) == 0:
-			return a.offer(c, o.name, typed)
+		case o.rest != nil, len(left) == 0:
+			return a.offer(c, given, o.name, typed)
 		default:
-			given = given[1:]
+			left = left[1:]
 		}
 	}
 	return nil, cobra.ShellCompDirectiveNoFileComp
@@ -59,8 +60,8 @@ func (a *app) completeOptions(c *cobra.Command) {
 		return // cobra would keep the functions of every line that is run
 	}
 	register := func(f *pflag.Flag) {
-		err := c.RegisterFlagCompletionFunc(f.Name, func(c *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
-			return a.offer(c, f.Name, typed)
+		err := c.RegisterFlagCompletionFunc(f.Name, func(c *cobra.Command, given []string, typed string) ([]string, cobra.ShellCompDirective) {
+			return a.offer(c, given, f.Name, typed)
 		})
 		if err != nil {
 			panic(err) // the option is there, and is seen once
@@ -70,19 +71,21 @@ func (a *app) completeOptions(c *cobra.Command) {
 	c.PersistentFlags().VisitAll(register)
 }
 
-// offer gives what an operand or the value of an option of a command may be and begins with what was typed.
-func (a *app) offer(c *cobra.Command, name, typed string) ([]string, cobra.ShellCompDirective) {
-	choice := choiceOf(c.Name(), name)
-	if choice == nil {
+// offer gives what an operand or the value of an option of a command may be and begins with what was typed; given are the
+// operands before it.
+func (a *app) offer(c *cobra.Command, given []string, name, typed string) ([]string, cobra.ShellCompDirective) {
+	found := choiceOf(c.Name(), name)
+	if found == nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
+	a.subject = subjectOf(c, given)
 	ctx := c.Context()
 	if ctx == nil {
 		ctx = context.Background()
 	}
 	ctx, stop := context.WithTimeoutCause(ctx, completionPatience, errors.New("nobody waits longer"))
 	defer stop()
-	return choice(ctx, a, typed)
+	return found(ctx, a, typed)
 }
 
 // complete offers what may stand at a place of a line that is being edited. What it returns is quoted as the line is.
@@ -139,7 +142,7 @@ func (s *shell) offers(words []string, typed string) (all []string, space bool) 
 	default:
 		return optionNames(c, typed), true
 	}
-	all, space = sortOut(a.offer(c, option.Name, typed))
+	all, space = sortOut(a.offer(c, c.Flags().Args(), option.Name, typed))
 	for i := range all {
 		all[i] = prefix + all[i]
 	}

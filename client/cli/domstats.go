@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/spf13/pflag"
@@ -14,7 +15,7 @@ import (
 
 // domstatsOptions is what domstats was told.
 type domstatsOptions struct {
-	state, cpu, balloon, vcpu, cgroup                                            bool
+	state, cpu, balloon, vcpu, iface, block, cgroup                              bool
 	active, inactive, persistent, transient, running, paused, shutoff, otherwise bool
 	raw, enforce, nowait                                                         bool
 	names                                                                        []string
@@ -25,6 +26,8 @@ func (o *domstatsOptions) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.cpu, "cpu-total", false, "report domain physical cpu usage")
 	f.BoolVar(&o.balloon, "balloon", false, "report domain balloon statistics")
 	f.BoolVar(&o.vcpu, "vcpu", false, "report domain virtual cpu information")
+	f.BoolVar(&o.iface, "interface", false, "report domain network interface information")
+	f.BoolVar(&o.block, "block", false, "report domain block device statistics")
 	f.BoolVar(&o.cgroup, "cgroup", false, "report the counters of the domain's cgroup")
 	f.BoolVar(&o.active, "list-active", false, "list only active domains")
 	f.BoolVar(&o.inactive, "list-inactive", false, "list only inactive domains")
@@ -107,11 +110,7 @@ func (a *app) showDomstats(all []*davitv1.DomainMeasurement, o domstatsOptions) 
 	if a.notation != text {
 		rows := []any{}
 		for _, m := range all {
-			row := object{{"domain", m.GetDomain().GetName()}}
-			for _, s := range o.statistics(m) {
-				row = append(row, member{s.name, s.value})
-			}
-			rows = append(rows, row)
+			rows = append(rows, append(object{{"domain", m.GetDomain().GetName()}}, o.statistics(m)...))
 		}
 		return a.show(rows)
 	}
@@ -121,61 +120,72 @@ func (a *app) showDomstats(all []*davitv1.DomainMeasurement, o domstatsOptions) 
 		}
 		a.print("Domain: '%s'\n", cell(m.GetDomain().GetName()))
 		for _, s := range o.statistics(m) {
-			a.print("  %s=%d\n", s.name, s.value)
+			a.print("  %s=%s\n", s.name, cell(fmt.Sprint(s.value)))
 		}
 	}
 	return nil
 }
 
-// statistic is a number of a domain, under libvirt's name for it; those of "cgroup." are davit's own.
+// statistic is a number, under libvirt's name for it; those of "cgroup." are davit's own.
 type statistic struct {
 	name  string
 	value uint64
 }
 
-// statistics are the numbers of the groups that were chosen, all of them when none was.
-func (o domstatsOptions) statistics(m *davitv1.DomainMeasurement) []statistic {
-	every := !o.state && !o.cpu && !o.balloon && !o.vcpu && !o.cgroup
-	var all []statistic
-	if o.state || every {
-		state, reason := libvirtState(m.GetDomain().GetState(), m.GetDomain().GetReason())
-		all = append(all, statistic{"state.state", state}, statistic{"state.reason", reason})
+// statistics are the numbers, and names of devices, of the groups that were chosen, all of them when none was.
+func (o domstatsOptions) statistics(m *davitv1.DomainMeasurement) []member {
+	if !o.state && !o.cpu && !o.balloon && !o.vcpu && !o.iface && !o.block && !o.cgroup {
+		o.state, o.cpu, o.balloon, o.vcpu, o.iface, o.block, o.cgroup = true, true, true, true, true, true, true
 	}
 	stats := m.GetStats()
-	if (o.cpu || every) && stats != nil {
-		all = append(all,
-			statistic{"cpu.time", uint64(stats.GetCpuTime().AsDuration())},
-			statistic{"cpu.user", uint64(stats.GetUserTime().AsDuration())},
-			statistic{"cpu.system", uint64(stats.GetSystemTime().AsDuration())})
-	}
-	if o.balloon || every {
-		all = append(all, balloon(m)...)
-	}
-	if o.vcpu || every {
-		all = append(all,
-			statistic{"vcpu.current", uint64(m.GetDomain().GetVcpus())},
-			statistic{"vcpu.maximum", uint64(m.GetDomain().GetVcpus())})
-	}
-	if (o.cgroup || every) && stats != nil {
-		all = append(all, counters(stats)...)
+	var all []member
+	for _, group := range []struct {
+		chosen bool
+		of     func() []member
+	}{
+		{o.state, func() []member {
+			state, reason := libvirtState(m.GetDomain().GetState(), m.GetDomain().GetReason())
+			return []member{{"state.state", state}, {"state.reason", reason}}
+		}},
+		{o.cpu && stats != nil, func() []member { return processor(stats) }},
+		{o.balloon, func() []member { return balloon(m) }},
+		{o.vcpu, func() []member {
+			return []member{{"vcpu.current", m.GetDomain().GetVcpus()}, {"vcpu.maximum", m.GetDomain().GetVcpus()}}
+		}},
+		{o.iface && stats != nil, func() []member { return network(stats.GetInterfaces()) }},
+		{o.block && stats != nil, func() []member { return blocks(stats.GetBlockDevices()) }},
+		{o.cgroup && stats != nil, func() []member { return counters(stats) }},
+	} {
+		if group.chosen {
+			all = append(all, group.of()...)
+		}
 	}
 	return all
 }
 
+// processor is the time that processors spent on a domain, in nanoseconds.
+func processor(stats *davitv1.DomainStats) []member {
+	return []member{
+		{"cpu.time", uint64(stats.GetCpuTime().AsDuration())},
+		{"cpu.user", uint64(stats.GetUserTime().AsDuration())},
+		{"cpu.system", uint64(stats.GetSystemTime().AsDuration())},
+	}
+}
+
 // balloon is memory in libvirt's words.
-func balloon(m *davitv1.DomainMeasurement) []statistic {
-	all := []statistic{
+func balloon(m *davitv1.DomainMeasurement) []member {
+	all := []member{
 		{"balloon.current", m.GetDomain().GetMemoryKib()}, {"balloon.maximum", m.GetMaximumMemoryKib()},
 	}
 	if m.GetStats() != nil {
-		all = append(all, statistic{"balloon.rss", m.GetStats().GetMemoryBytes() / 1024})
+		all = append(all, member{"balloon.rss", m.GetStats().GetMemoryBytes() / 1024})
 	}
 	return all
 }
 
 // counters are what the cgroup counts; a limit that is not there has no line.
-func counters(stats *davitv1.DomainStats) []statistic {
-	all := []statistic{
+func counters(stats *davitv1.DomainStats) []member {
+	all := []member{
 		{"cgroup.memory.current", stats.GetMemoryBytes()},
 		{"cgroup.memory.peak", stats.GetMemoryPeakBytes()},
 		{"cgroup.swap.current", stats.GetSwapBytes()},
@@ -183,10 +193,10 @@ func counters(stats *davitv1.DomainStats) []statistic {
 		{"cgroup.pids.current", stats.GetPids()},
 	}
 	if limit := stats.GetMemoryLimitBytes(); limit > 0 {
-		all = append(all, statistic{"cgroup.memory.max", limit})
+		all = append(all, member{"cgroup.memory.max", limit})
 	}
 	if limit := stats.GetPidsLimit(); limit > 0 {
-		all = append(all, statistic{"cgroup.pids.max", limit})
+		all = append(all, member{"cgroup.pids.max", limit})
 	}
 	return all
 }

@@ -13,18 +13,17 @@ type elsewhere struct {
 func virshOnly() []elsewhere {
 	return []elsewhere{
 		{
-			"attach-device attach-disk attach-interface detach-device detach-device-alias detach-disk detach-interface " +
-				"update-device update-memory-device change-media",
-			"devices of a running domain cannot be changed; 'edit' changes its definition",
+			"change-media",
+			"a container has no drive with media in it; 'detach-disk' and 'attach-disk' put another disk in its place",
 		},
+		{"update-memory-device", "the memory of a container is no device; 'setmem' and 'memtune' set its limits"},
 		{
-			"domblkerror domblkinfo domblklist domblkstat blkdeviotune blockcommit blockcopy blockjob blockpull blockresize",
-			"there are no disks yet; 'domfsinfo' lists filesystems",
+			"blkdeviotune domblkthreshold",
+			"a disk of a container has no limits of its own; 'blkiotune' limits what the domain does with a device of the host",
 		},
-		{
-			"domif-getlink domif-setlink domifaddr domiflist domifstat domiftune",
-			"interfaces are made when a domain starts and are not listed or changed yet; 'dumpxml' shows those of a definition",
-		},
+		{"blockcommit blockcopy blockjob blockpull", "an image has no layers; copy it while the domain is shut off or suspended"},
+		{"blockresize", "the size of a disk is that of its image or device; change that, then detach and attach the disk"},
+		{"domblkerror", "errors of a disk go to the processes that meet them, and to the host's kernel log"},
 		{"net-* nwfilter-*", "there are no networks by name yet; an interface is attached to a bridge of the host"},
 		{"iface-*", "davit leaves the host's interfaces to the host; see ip(8)"},
 		{"pool-* vol-* find-storage-pool-sources find-storage-pool-sources-as", "storage is folders of the host: a <filesystem> names one"},
@@ -94,8 +93,9 @@ func otherwise() []elsewhere {
 			"nothing: there are no images; a domain's root is a folder, and 'define FILE' names it",
 		},
 		{"cp copy file", "nothing: the files of a domain are in a folder of the host; or 'exec -i NAME -- sh -c \"cat >FILE\"'"},
-		{"network port", "nothing yet: there are no networks"},
-		{"volume storage", "nothing: a <filesystem> in a definition names a folder of the host"},
+		{"network port", "'attach-interface NAME bridge BRIDGE': there are no networks by name yet"},
+		{"volume storage mount", "'attach-filesystem NAME SOURCE TARGET': a <filesystem> names a folder of the host"},
+		{"device", "'attach-device NAME FILE', 'attach-disk', 'attach-interface' or 'attach-filesystem'"},
 		{"compose stack swarm", "nothing: 'define FILE' takes a document a domain"},
 	}
 }

@@ -15,19 +15,21 @@ import (
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 )
 
-// eventName is the word for a kind of event. A device that comes and one that goes are one kind with two words.
+// eventName is the word for a kind of event. What happens to a device is one kind with several words.
 type eventName struct {
 	word string
 	kind davitv1.EventKind
 }
 
-// eventNames are virsh's words for what davit tells; oom is davit's own.
+// eventNames are virsh's words for what davit tells; device-updated and oom are davit's own.
 func eventNames() []eventName {
 	return []eventName{
 		{"lifecycle", davitv1.EventKind_EVENT_KIND_LIFECYCLE},
 		{"reboot", davitv1.EventKind_EVENT_KIND_REBOOT},
 		{"device-removed", davitv1.EventKind_EVENT_KIND_DEVICE},
 		{"device-added", davitv1.EventKind_EVENT_KIND_DEVICE},
+		{"device-removal-failed", davitv1.EventKind_EVENT_KIND_DEVICE},
+		{"device-updated", davitv1.EventKind_EVENT_KIND_DEVICE},
 		{"tunable", davitv1.EventKind_EVENT_KIND_TUNABLE},
 		{"metadata-change", davitv1.EventKind_EVENT_KIND_METADATA_CHANGE},
 		{"oom", davitv1.EventKind_EVENT_KIND_OOM},

@@ -130,6 +130,12 @@ func capital(s string) string {
 	return strings.ToUpper(s[:1]) + s[1:]
 }
 
+// hasReason tells whether an error is the daemon's, with a reason.
+func hasReason(err error, reason davitv1.ErrorReason) bool {
+	e, ok := errors.AsType[*domain.Error](err)
+	return ok && e.Reason == reason
+}
+
 // category is libvirt's prefix for a kind of error.
 func category(e *domain.Error) string {
 	switch e.Reason {
@@ -139,7 +145,8 @@ func category(e *domain.Error) string {
 		return "Requested operation is not valid: "
 	case davitv1.ErrorReason_ERROR_REASON_NAME_IN_USE, davitv1.ErrorReason_ERROR_REASON_UUID_IN_USE,
 		davitv1.ErrorReason_ERROR_REASON_START_FAILED, davitv1.ErrorReason_ERROR_REASON_DEFINITION_CHANGED,
-		davitv1.ErrorReason_ERROR_REASON_MONITOR_LOST:
+		davitv1.ErrorReason_ERROR_REASON_MONITOR_LOST, davitv1.ErrorReason_ERROR_REASON_DEVICE_EXISTS,
+		davitv1.ErrorReason_ERROR_REASON_DEVICE_FAILED:
 		return "operation failed: "
 	case davitv1.ErrorReason_ERROR_REASON_DOCUMENT_MALFORMED, davitv1.ErrorReason_ERROR_REASON_DEFINITION_INVALID:
 		return "XML error: "
@@ -153,7 +160,9 @@ func category(e *domain.Error) string {
 		return "access denied: "
 	case davitv1.ErrorReason_ERROR_REASON_REQUEST_INVALID:
 		return "invalid argument: "
-	case davitv1.ErrorReason_ERROR_REASON_RESOURCE_BUSY:
+	case davitv1.ErrorReason_ERROR_REASON_DEVICE_NOT_FOUND:
+		return "device not found: "
+	case davitv1.ErrorReason_ERROR_REASON_RESOURCE_BUSY, davitv1.ErrorReason_ERROR_REASON_DEVICE_BUSY:
 		return "resource busy: "
 	case davitv1.ErrorReason_ERROR_REASON_INTERNAL:
 		return "internal error: "

@@ -28,8 +28,8 @@ var update = flag.Bool("update", false, "write the transcripts anew")
 // TestTranscripts plays sessions of testdata/*.txt against a whole daemon on the fake driver. A line that begins with
 // "$ davit" is run; below it stands what it printed, lines of standard error after "! ", and a last line "[exit N]" where
 // N is not 0. "< TEXT" above a command is its standard input. Lines that begin with "% " act on the daemon or a domain
-// from outside: "% say NAME "TEXT"" lets a domain write to its console, "% fixed host" puts a host in place of this one that is the same everywhere, "% editor COMMAND" is what
-// edits files from then on. Lines that begin with "#" are comments.
+// from outside: "% say NAME "TEXT"" lets a domain write to its console, "% fixed host" puts a host in place of this one that is the same everywhere,
+// "% fixed devices" a daemon whose domains have devices that are, "% editor COMMAND" is what edits files from then on. Lines that begin with "#" are comments.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -180,6 +180,9 @@ func (p *player) act(words []string) {
 		return
 	case "fixed":
 		p.host = fixedHost(p.t)
+		if words[1] == "devices" {
+			p.host, _ = fixedDevices(p.t)
+		}
 		return
 	}
 	ctx, cancel := context.WithTimeout(p.t.Context(), time.Minute)
