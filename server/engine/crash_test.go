@@ -115,6 +115,61 @@ var crashes = []crash{
 		after: []string{"running (booted)"}, holds: tunedTo(true, true),
 	},
 	{
+		name: "attach", more: oneNIC, do: attachTo(davitv1.Affect_AFFECT_CONFIG),
+		told: []string{"web: Defined Updated"}, after: []string{"shut off (unknown)"}, holds: plugged(false, true, true),
+	},
+	{
+		name: "attach live", more: oneNIC, prepare: booted, do: attachTo(davitv1.Affect_AFFECT_LIVE),
+		told: []string{"web: added net1"}, after: []string{"running (booted)"}, holds: plugged(true, false, true),
+	},
+	{
+		name: "attach both", more: oneNIC, prepare: booted, do: attachTo(davitv1.Affect_AFFECT_LIVE_AND_CONFIG),
+		told: []string{"web: Defined Updated", "web: added net1"}, after: []string{"running (booted)"}, holds: plugged(true, true, true),
+	},
+	{
+		name: "detach live", more: twoNICs, prepare: booted, do: detachFrom(davitv1.Affect_AFFECT_LIVE),
+		told: []string{"web: removed net1"}, after: []string{"running (booted)"}, holds: plugged(true, false, false),
+	},
+	{
+		name: "detach both", more: twoNICs, prepare: booted, do: detachFrom(davitv1.Affect_AFFECT_LIVE_AND_CONFIG),
+		told: []string{"web: Defined Updated", "web: removed net1"}, after: []string{"running (booted)"}, holds: plugged(true, true, false),
+	},
+	{
+		name: "detach what is in use", more: twoNICs, do: detachFrom(davitv1.Affect_AFFECT_LIVE_AND_CONFIG),
+		prepare: func(h *house) {
+			booted(h)
+			if err := h.host.Occupy(uuidWeb, "net1", true); err != nil {
+				h.t.Fatal(err)
+			}
+		},
+		told:  []string{`web: removal_failed net1 detach device of domain "web": interface net1 "52:54:00:00:00:02" is in use`},
+		after: []string{"running (booted)"}, holds: func(h *house, _ bool) bool { return plugged(true, true, true)(h, true) },
+	},
+	{
+		name: "change a device of both", more: twoNICs, prepare: booted,
+		do: func(ctx context.Context, h *house) error {
+			_, err := h.UpdateDevice(ctx, &davitv1.UpdateDeviceRequest{
+				Domain: byName("web"), Source: deviceText(strings.Replace(secondNIC, "</interface>", "<link state='down'/></interface>", 1)),
+				Affect: davitv1.Affect_AFFECT_LIVE_AND_CONFIG,
+			})
+			return err
+		},
+		told: []string{"web: Defined Updated", "web: updated net1"}, after: []string{"running (booted)"},
+		holds: func(h *house, done bool) bool {
+			def, err := h.host.Definition(uuidWeb)
+			return err == nil && plugged(true, true, true)(h, true) && strings.Contains(h.xml("web", true), "state='down'") == done &&
+				strings.Contains(h.xml("web", false), "state='down'") == done &&
+				(def.GetDevices().GetInterface()[1].GetLinkState() == davitv1.LinkState_LINK_STATE_DOWN) == done
+		},
+	},
+	{
+		name: "start with a device", more: oneNIC, do: startWeb,
+		told: []string{"web: Started Booted"}, after: []string{"running (booted)", "shut off (unknown)", "shut off (daemon)"},
+		holds: func(h *house, done bool) bool {
+			return strings.Contains(h.xml("web", false), "<target dev='vnet0'/>") == (done || h.get("web").GetId() != 0)
+		},
+	},
+	{
 		name: "rename",
 		do: func(ctx context.Context, h *house) error {
 			_, err := h.RenameDomain(ctx, &davitv1.RenameDomainRequest{Domain: byName("web"), NewName: "shop"})
@@ -362,13 +417,14 @@ func (c crash) undone(h *house, name, condition string) bool {
 		return h.get(name).GetTitle() == ""
 	case "update both":
 		return h.get(name).GetTitle() == "" && !h.get(name).GetAutostart()
-	case "start":
+	case "start", "start with a device":
 		return strings.HasPrefix(condition, "shut off")
 	case "create":
 		return condition == "absent"
 	case "resume":
 		return condition == "paused (user)"
-	case "tune", "tune live", "tune both", "rename":
+	case "tune", "tune live", "tune both", "rename", "attach", "attach live", "attach both", "detach live", "detach both",
+		"detach what is in use", "change a device of both":
 		return true // holds says so
 	case "reset", "reset transient", "suspend", "shutdown", "destroy", "destroy transient":
 		return condition == "running (booted)"

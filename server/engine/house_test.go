@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -330,6 +331,25 @@ func (i mortalInstance) Filesystems(ctx context.Context) ([]*davitv1.MountedFile
 	return lister.Filesystems(ctx)
 }
 
+func (i mortalInstance) Interfaces(ctx context.Context) ([]*davitv1.InterfaceStatus, error) {
+	return i.reporter().Interfaces(ctx)
+}
+
+func (i mortalInstance) BlockDevices(ctx context.Context) ([]*davitv1.BlockDeviceStatus, error) {
+	return i.reporter().BlockDevices(ctx)
+}
+
+func (i mortalInstance) reporter() driver.DeviceReporter {
+	reporter, _ := i.Instance.(driver.DeviceReporter)
+	return reporter
+}
+
+func (i mortalInstance) Complete(def *davitv1.Domain) {
+	if completer, ok := i.Instance.(driver.Completer); ok {
+		completer.Complete(def)
+	}
+}
+
 func (i mortalInstance) Kill(ctx context.Context) error {
 	return i.act("Kill", func() error { return i.Instance.Kill(ctx) })
 }
@@ -434,6 +454,9 @@ func words(ev *davitv1.Event) string {
 		return fmt.Sprintf("%s: %v %s", ev.GetName(), k.MetadataChange.GetType(), k.MetadataChange.GetUri())
 	case *davitv1.Event_Oom:
 		return fmt.Sprintf("%s: oom %d", ev.GetName(), k.Oom.GetCount())
+	case *davitv1.Event_Device:
+		kind := strings.ToLower(strings.TrimPrefix(k.Device.GetType().String(), "DEVICE_EVENT_TYPE_"))
+		return strings.TrimSpace(fmt.Sprintf("%s: %s %s %s", ev.GetName(), kind, k.Device.GetAlias(), k.Device.GetCause()))
 	case *davitv1.Event_Tunable:
 		text := ev.GetName() + ": tunable"
 		for _, t := range k.Tunable.GetTunables() {

@@ -83,6 +83,32 @@ var redos = []redo{
 		},
 	},
 	{
+		name: "attach", prepare: runs, after: "running (booted)", once: "web: added net0",
+		do: func(ctx context.Context, h *house) (proto.Message, error) {
+			return h.AttachDevice(ctx, &davitv1.AttachDeviceRequest{
+				Domain: byName("web"), Source: deviceText("<interface type='ethernet'/>"), Etag: h.etag, RequestId: "one",
+				Affect: davitv1.Affect_AFFECT_LIVE_AND_CONFIG,
+			})
+		},
+	},
+	{
+		name: "detach", prepare: equippedAndRuns, after: "running (booted)", once: "web: removed net1",
+		do: func(ctx context.Context, h *house) (proto.Message, error) {
+			return h.DetachDevice(ctx, &davitv1.DetachDeviceRequest{
+				Domain: byName("web"), Device: aliased("net1"), Etag: h.etag, RequestId: "one", Affect: davitv1.Affect_AFFECT_LIVE_AND_CONFIG,
+			})
+		},
+	},
+	{
+		name: "change a device", prepare: equippedAndRuns, after: "running (booted)", once: "web: updated net1",
+		do: func(ctx context.Context, h *house) (proto.Message, error) {
+			return h.UpdateDevice(ctx, &davitv1.UpdateDeviceRequest{
+				Domain: byName("web"), Source: deviceText(strings.Replace(secondNIC, "<mac", "<link state='down'/><mac", 1)), Etag: h.etag, RequestId: "one",
+				Affect: davitv1.Affect_AFFECT_LIVE_AND_CONFIG,
+			})
+		},
+	},
+	{
 		name: "rename", prepare: rests, after: "absent", once: "shop: Defined Renamed",
 		do: func(ctx context.Context, h *house) (proto.Message, error) {
 			return h.RenameDomain(ctx, &davitv1.RenameDomainRequest{Domain: byName("web"), NewName: "shop", RequestId: "one"})
