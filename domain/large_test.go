@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/davitd/davit/domain"
+	"github.com/davitd/davit/internal/testenv"
 )
 
 // largeDocuments are what costs most to read for its size: each is about as large as a document may be, or has as many
@@ -116,12 +117,15 @@ func TestLargeDocuments(t *testing.T) {
 				if strict && testing.Short() {
 					continue
 				}
-				start := time.Now()
-				peak, err := peakMemory(func() error {
-					_, _, err := domain.Read(xmlSource(doc), domain.ReadOptions{Strict: strict, Host: goldenHost()})
-					return err
+				var peak uint64
+				var err error
+				took := testenv.Processor(t, func() {
+					peak, err = peakMemory(func() error {
+						_, _, refusal := domain.Read(xmlSource(doc), domain.ReadOptions{Strict: strict, Host: goldenHost()})
+						return refusal
+					})
 				})
-				if took := time.Since(start); took > 10*time.Second {
+				if took > 10*time.Second {
 					t.Errorf("strict %v: it took %v", strict, took)
 				}
 				if peak > 64<<20 {

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/davitd/davit/domain"
+	"github.com/davitd/davit/internal/testenv"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 )
 
@@ -224,9 +225,8 @@ func TestManyFaults(t *testing.T) {
 		within("<title>" + strings.Repeat("a", 900000) + "</title>" + strings.Repeat("<os/>", 10000)),
 	} {
 		for _, strict := range []bool{false, true} {
-			start := time.Now()
-			_, _, _ = domain.ParseXML([]byte(doc), domain.ParseOptions{Strict: strict})
-			if took := time.Since(start); took > 2*time.Second {
+			took := testenv.Processor(t, func() { _, _, _ = domain.ParseXML([]byte(doc), domain.ParseOptions{Strict: strict}) })
+			if took > 2*time.Second {
 				t.Errorf("%d bytes, strict %v: it took %v", len(doc), strict, took)
 			}
 		}
