@@ -159,7 +159,7 @@ func (d *daemon) serve(t *testing.T) (conn *grpc.ClientConn, stop func() error) 
 	return conn, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		hard := time.AfterFunc(2*time.Second, server.Stop)
+		hard := time.AfterFunc(10*time.Second, server.Stop)
 		defer hard.Stop()
 		closed := make(chan error, 1)
 		go func() { closed <- e.Close(ctx) }()

@@ -190,7 +190,7 @@ func (d *daemon) stop() {
 	defer cancel()
 	d.serving.Go(d.server.GracefulStop)
 	err := d.engine.Close(ctx)
-	hard := time.AfterFunc(time.Second, d.server.Stop)
+	hard := time.AfterFunc(10*time.Second, d.server.Stop)
 	defer hard.Stop()
 	d.serving.Wait()
 	d.endLogs()

@@ -42,6 +42,9 @@ func TestEveryMethod(t *testing.T) {
 			patience = brief
 		}
 		err := d.send(t.Context(), patience, m, proto.Clone(requests[name]))
+		for end := time.Now().Add(time.Minute); patience == brief && !slices.Contains(d.methods(), fullName(m)) && time.Now().Before(end); {
+			err = d.send(t.Context(), patience, m, proto.Clone(requests[name])) // a busy daemon did not see it in time
+		}
 		endless := m.IsStreamingServer() && status.Code(err) == codes.DeadlineExceeded
 		if err != nil && !endless {
 			t.Errorf("%s: %v", name, err)
