@@ -6,7 +6,10 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"google.golang.org/protobuf/proto"
+
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
+	"github.com/davitd/davit/server/events"
 )
 
 // A domain that is not active has no goroutine, whatever was done to it before; one that is active has one, and its
@@ -44,11 +47,31 @@ func TestIdleDomainsAreSmall(t *testing.T) {
 	h.start()
 	defer h.stop()
 	const n = 200
+	// What is made once, whoever comes first, is no domain's: the tables of the schema's types, which are half a megabyte and
+	// more, and the journal's window of recent events, which has a bound of its own and is full from here on.
+	for i := range 20 {
+		h.define(fmt.Sprintf("first%02d", i), "")
+	}
+	first, err := h.journal.Watch(t.Context(), events.WatchOptions{Oldest: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defined, err := first.Next(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 1200 {
+		if _, err := h.journal.Append(proto.CloneOf(defined), events.Origin{}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	before := heap()
 	for i := range n {
 		h.define(fmt.Sprintf("d%03d", i), "")
 	}
-	if each := (heap() - before) / n; each > 4<<10 {
+	each := (heap() - before) / n
+	t.Logf("%d bytes for each domain", each)
+	if each > 4<<10 {
 		t.Errorf("%d bytes for each domain, the limit is 4096", each)
 	}
 }
