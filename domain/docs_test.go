@@ -29,7 +29,7 @@ XML of a running domain and are ignored on define.
 - Everything that is wrong with a document is told at once, up to 50 faults, each with its line, its place and what is allowed.
 - Sizes are read in any of libvirt's units (bytes, KB, KiB, MB, MiB, ... EiB; KiB when none is given), rounded up to whole
   KiB and written in KiB. *unlimited* is no limit, and the same as 9007199254740991 KiB.
-- A document has at most 1 MiB, 20000 elements 32 deep, 64 attributes an element and 128 bytes a name, in UTF-8. Document types,
+- A document has at most 1 MiB, in JSON and YAML 4 MiB, 20000 elements 32 deep, 64 attributes an element and 128 bytes a name, in UTF-8. Document types,
   processing instructions and entities other than XML's five are refused.
 - What libvirt fills in, davit fills in: a uuid, currentMemory, vcpu, clock, the lifecycle actions, the emulator's name, a
   console, the family of addresses, hardware addresses, the bus of a disk, its address and the controllers of its bus.

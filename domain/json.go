@@ -18,7 +18,7 @@ import (
 // does not know, that are given twice, and values of another kind are errors.
 func ParseJSON(doc []byte) (*davitv1.Domain, error) {
 	const op = "read domain JSON"
-	root, err := scanJSON(string(doc))
+	root, err := scanJSONWithin(string(doc), MaxTree)
 	if err != nil {
 		return nil, malformed(op, string(doc), err)
 	}
@@ -81,8 +81,11 @@ func writeJSONList(b *bytes.Buffer, open string, nodes []*yaml.Node, end, second
 }
 
 // scanJSON reads a JSON text into a tree with places.
-func scanJSON(doc string) (*yaml.Node, error) {
-	if err := checkText(doc); err != nil {
+func scanJSON(doc string) (*yaml.Node, error) { return scanJSONWithin(doc, MaxDocument) }
+
+// scanJSONWithin is scanJSON for texts of a greatest size.
+func scanJSONWithin(doc string, limit int) (*yaml.Node, error) {
+	if err := checkText(doc, limit); err != nil {
 		return nil, err
 	}
 	r := &jsonReader{doc: doc, dec: json.NewDecoder(strings.NewReader(doc)), line: 1}
@@ -97,10 +100,10 @@ func scanJSON(doc string) (*yaml.Node, error) {
 	return root, nil
 }
 
-// checkText refuses a document of another notation than XML that is too large or not UTF-8.
-func checkText(doc string) error {
-	if len(doc) > MaxDocument {
-		return &syntaxError{0, fmt.Sprintf("the document has %d bytes, %d are the limit", len(doc), MaxDocument)}
+// checkText refuses a document that is too large or not UTF-8.
+func checkText(doc string, limit int) error {
+	if len(doc) > limit {
+		return &syntaxError{0, fmt.Sprintf("the document has %d bytes, %d are the limit", len(doc), limit)}
 	}
 	for i, r := range doc {
 		if r != utf8.RuneError {
@@ -183,8 +186,9 @@ func (r *jsonReader) value(depth int) (*yaml.Node, error) {
 	return n, nil
 }
 
-// maxNodes is how many values and keys a tree may have: a few for each element that XML may have.
-const maxNodes = 4 * MaxElements
+// maxNodes is how many values and keys a tree may have: as many as an XML document of the greatest size with elements of many
+// attributes comes to. An attribute is a key and a value.
+const maxNodes = 12 * MaxElements
 
 func (r *jsonReader) children(n *yaml.Node, depth int) error {
 	for r.dec.More() {

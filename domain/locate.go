@@ -26,8 +26,28 @@ func xmlPathOf(fieldPath string) string {
 	return out
 }
 
+// isValue tells whether a place in the model is that of a single value, which an element has as its text.
+func isValue(fieldPath string) bool {
+	s := domainSchema()
+	var f *field
+	for step := range strings.SplitSeq(fieldPath, ".") {
+		name, _, _ := strings.Cut(step, "[")
+		if s == nil || s.byName[name] == nil {
+			return false
+		}
+		f = s.byName[name]
+		s = f.message
+	}
+	return f.message == nil && !f.keeps() && !f.opts.GetRaw()
+}
+
 // locate finds the place that an XML path names in a document, or the innermost one around it that is there.
 func locate(root *node, xmlPath string, spaces []declaration) (offset int) {
+	return locateIn(root, xmlPath, spaces, false)
+}
+
+// locateIn is locate that can give, for an element that is there, where its text begins.
+func locateIn(root *node, xmlPath string, spaces []declaration, inText bool) (offset int) {
 	steps := strings.Split(strings.TrimPrefix(xmlPath, "/"), "/")
 	at := root
 	for _, step := range steps[1:] {
@@ -47,6 +67,9 @@ func locate(root *node, xmlPath string, spaces []declaration) (offset int) {
 			return at.offset
 		}
 		at = next
+	}
+	if inText {
+		return at.textOffset()
 	}
 	return at.offset
 }

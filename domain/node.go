@@ -83,6 +83,18 @@ func (n *node) content() string {
 	return b.String()
 }
 
+// textOffset is where an element's text begins, less blanks before it; that of the element if it has none.
+func (n *node) textOffset() int {
+	for _, c := range n.children {
+		if text := strings.TrimLeft(c.text, " \t\r\n"); c.kind == textNode && text != "" {
+			return c.offset + len(c.text) - len(text)
+		} else if c.kind == cdataNode && text != "" {
+			return c.offset
+		}
+	}
+	return n.offset
+}
+
 // isText tells whether n is character data.
 func (n *node) isText() bool { return n.kind == textNode || n.kind == cdataNode }
 

@@ -51,6 +51,7 @@ func (r *reading) refused() error {
 	if len(r.faults.list) == 0 {
 		return nil
 	}
+	r.faults.order()
 	return &Error{
 		Code: codes.InvalidArgument, Reason: davitv1.ErrorReason_ERROR_REASON_DEFINITION_INVALID,
 		Op: "read domain XML", Violations: r.faults.violations(),
@@ -262,7 +263,7 @@ func (p *parser) entry(n *node, e *element, m protoreflect.Message, at *place) {
 	}
 	v, err := f.parse(n.content(), "")
 	if err != nil {
-		p.fault(n.offset, where, err.Error())
+		p.fault(n.textOffset(), where, err.Error())
 		return
 	}
 	list.Append(v)
@@ -326,14 +327,14 @@ func (p *parser) text(n *node, e *element, m protoreflect.Message, at *place) {
 	if e.value == nil || e.value.message != nil || e.value.isFlag() {
 		if text = strings.Trim(text, " \t\r\n"); text != "" {
 			p.meet(stranger{
-				offset: n.offset,
+				offset: n.textOffset(),
 				place:  func() *place { return at },
 				what:   func() string { return "text " + quote(text) },
 			})
 		}
 		return
 	}
-	p.set(n, text, n.offset, e.value, m, at)
+	p.set(n, text, n.textOffset(), e.value, m, at)
 }
 
 // set reads the value of a single field.

@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -104,6 +105,16 @@ func (f *faults) add(v Violation) {
 // at adds a fault of the place.
 func (f *faults) at(p *place, message string) {
 	f.add(Violation{XMLPath: p.xmlPath(), Field: p.fieldPath(), Message: message})
+}
+
+// order puts the faults in the order of the document; those without a place come last.
+func (f *faults) order() {
+	slices.SortStableFunc(f.list, func(a, b Violation) int {
+		if (a.Line == 0) != (b.Line == 0) {
+			return cmp.Compare(b.Line, a.Line)
+		}
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
 }
 
 // violations are the faults, with a last one that counts those that are not told.

@@ -80,6 +80,7 @@ func (r *reading) check(o ReadOptions) error {
 		}
 	}
 	all.more += f.more
+	all.order()
 	switch r.faults = all; {
 	case unread:
 		return r.refused()
@@ -112,7 +113,7 @@ func isBelow(field string, others []string) bool {
 // locate adds to a violation where it stands in the document.
 func (r *reading) locate(v Violation) Violation {
 	if r.root != nil && v.XMLPath != "" {
-		v.Line, v.Column = position(r.text, locate(r.root, v.XMLPath, domainSchema().spaces))
+		v.Line, v.Column = position(r.text, locateIn(r.root, v.XMLPath, domainSchema().spaces, isValue(v.Field)))
 	}
 	return v
 }

@@ -7,8 +7,10 @@ import (
 
 // Limits of documents. They hold before anything is built from a document, so that its cost is bounded by its size.
 const (
-	// MaxDocument is the greatest size of a document in bytes, in any notation.
+	// MaxDocument is the greatest size of a document in XML in bytes.
 	MaxDocument = 1 << 20
+	// MaxTree is that of a document in JSON or YAML, which say in more bytes what XML says in MaxDocument.
+	MaxTree = 4 * MaxDocument
 	// MaxDepth is how deep elements may be nested.
 	MaxDepth = 32
 	// MaxElements is how many elements a document may have.
@@ -102,7 +104,7 @@ func (s *scanner) check() error {
 	if strings.HasPrefix(s.doc, "\xff\xfe") || strings.HasPrefix(s.doc, "\xfe\xff") {
 		return s.errorf(0, "the document is in UTF-16, it must be in UTF-8")
 	}
-	if err := checkText(s.doc); err != nil {
+	if err := checkText(s.doc, MaxDocument); err != nil {
 		return err
 	}
 	for i, r := range s.doc {

@@ -2,9 +2,12 @@ package domain_test
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 	"testing"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/davitd/davit/domain"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
@@ -24,7 +27,7 @@ func TestHostileTrees(t *testing.T) {
 		"deep block":         strings.Repeat("- ", quarter),
 		"many":               "[" + strings.Repeat("1,", quarter-2) + "1]",
 		"many lines":         strings.Repeat("a: b\n", quarter/2),
-		"large":              `{"name": "` + strings.Repeat("a", domain.MaxDocument) + `"}`,
+		"large":              `{"name": "` + strings.Repeat("a", domain.MaxTree) + `"}`,
 		"not UTF-8":          "name: \xff",
 		"nul":                "name: \x00",
 		"two documents":      `{"name": "a"} {"name": "b"}`,
@@ -99,5 +102,66 @@ func TestStringsInYAML(t *testing.T) {
 		if got, err := format(&davitv1.Domain{Name: "a\xff"}); err == nil {
 			t.Errorf("%s of text that is not UTF-8 is %q", name, got)
 		}
+	}
+}
+
+// limitDocuments are documents of nearly the greatest size that say much more in JSON or YAML than in XML.
+func limitDocuments() map[string]string {
+	docs := largeDocuments()
+	const head = "<domain type='lxc'><name>large</name><memory>65536</memory><os><type>exe</type><init>/init</init>"
+	top := func(body string) string { return head + "</os>" + body + "</domain>" }
+	const room = domain.MaxDocument - 1500
+	for name, text := range map[string]string{
+		"backslashes": `\`, "deletes": "\x7f", "separators": "\u2028", "marks": "\ufeff", "faces": "\U0001F600", "controls": "\u0081",
+		"lines": "x\n", "empty lines": "\n", "words": "yes\n", "indented": " a\n", "tabs": "\t", "quotes": "'",
+	} {
+		size := len(text)
+		if text == "'" {
+			size = len("&apos;")
+		}
+		docs["text of "+name] = top("<description>." + strings.Repeat(text, room/size) + ".</description>")
+		docs["arguments of "+name] = head + "<initarg>." + strings.Repeat(text, room/4/size) + ".</initarg><initenv name='A'>." +
+			strings.Repeat(text, room/4/size) + ".</initenv></os></domain>"
+		docs["kept with "+name] = top("<devices><video><a>." + strings.Repeat(text, room/2/size) + ".</a></video></devices>")
+	}
+	docs["id ranges"] = top("<idmap>" + repeatEach(func(i int) string {
+		return fmt.Sprintf("<uid start='%d' target='%d' count='1'/>", i, i+1)
+	}, domain.MaxElements-30) + "<gid start='0' target='1' count='1'/></idmap>")
+	docs["routes"] = top("<devices><interface type='ethernet'>" + repeatEach(func(i int) string {
+		return fmt.Sprintf("<route address='10.%d.%d.0' prefix='24' gateway='10.0.0.1' metric='1'/>", i/250, i%250)
+	}, 9800) + "</interface></devices>")
+	docs["short arguments"] = head + strings.Repeat("<initarg>a</initarg>", domain.MaxElements-20) + "</os></domain>"
+	return docs
+}
+
+// TestNotationsAtTheLimit: whatever was accepted in XML can be written and read back in JSON and YAML, however large it is.
+func TestNotationsAtTheLimit(t *testing.T) {
+	accepted := 0
+	for name, doc := range limitDocuments() {
+		def, _, err := domain.Read(xmlSource(doc), domain.ReadOptions{Host: goldenHost()})
+		if err != nil {
+			continue
+		}
+		accepted++
+		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
+			for notation, use := range map[string]struct {
+				format func(*davitv1.Domain) (string, error)
+				parse  func([]byte) (*davitv1.Domain, error)
+			}{"JSON": {domain.FormatJSON, domain.ParseJSON}, "YAML": {domain.FormatYAML, domain.ParseYAML}} {
+				text, err := use.format(def)
+				if err != nil {
+					t.Fatal(err)
+				}
+				back, err := use.parse([]byte(text))
+				if err != nil {
+					t.Errorf("%s of %d bytes is refused: %v", notation, len(text), err)
+				} else if !proto.Equal(back, def) {
+					t.Errorf("%s of %d bytes says something else", notation, len(text))
+				}
+			}
+		})
+	}
+	if accepted < 40 {
+		t.Errorf("%d documents were accepted", accepted)
 	}
 }

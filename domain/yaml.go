@@ -20,7 +20,7 @@ import (
 // refused.
 func ParseYAML(doc []byte) (*davitv1.Domain, error) {
 	const op = "read domain YAML"
-	root, err := scanYAML(string(doc))
+	root, err := scanYAMLWithin(string(doc), MaxTree)
 	if err != nil {
 		return nil, malformed(op, string(doc), err)
 	}
@@ -31,7 +31,7 @@ func ParseYAML(doc []byte) (*davitv1.Domain, error) {
 // FormatYAML writes a domain as YAML in the schema's order. It fails only on text that is not UTF-8.
 func FormatYAML(def *davitv1.Domain) (string, error) {
 	root := encodeMessage(domainSchema(), def.ProtoReflect())
-	if err := style(root); err != nil {
+	if err := style(root, 0); err != nil {
 		return "", fmt.Errorf("write domain YAML: %w", err)
 	}
 	var b strings.Builder
@@ -54,10 +54,10 @@ var (
 )
 
 // style chooses how each string is written: plain where no YAML could take it for something else, as a block where it is made of
-// ordinary lines, in quotes otherwise.
-func style(n *yaml.Node) error {
+// ordinary lines, in quotes otherwise. depth is that of n, which a block is indented by.
+func style(n *yaml.Node, depth int) error {
 	for _, c := range n.Content {
-		if err := style(c); err != nil {
+		if err := style(c, depth+1); err != nil {
 			return err
 		}
 	}
@@ -68,7 +68,7 @@ func style(n *yaml.Node) error {
 	case !utf8.ValidString(n.Value):
 		return fmt.Errorf("%s is not UTF-8", quote(n.Value))
 	case plainText.MatchString(n.Value) && !reserved.MatchString(n.Value):
-	case isBlock(n.Value):
+	case isBlock(n.Value, 2*depth):
 		n.Style = yaml.LiteralStyle
 	default:
 		n.Style = yaml.DoubleQuotedStyle
@@ -76,9 +76,12 @@ func style(n *yaml.Node) error {
 	return nil
 }
 
-// isBlock tells whether a text is several lines that a block keeps as they are.
-func isBlock(s string) bool {
+// isBlock tells whether a text is several lines that a block keeps as they are, and that are not mostly indentation then.
+func isBlock(s string, indent int) bool {
 	if !strings.Contains(s, "\n") || strings.HasPrefix(s, " ") || strings.HasPrefix(s, "\n") {
+		return false
+	}
+	if indent*strings.Count(s, "\n") > 2*len(s) {
 		return false
 	}
 	for line := range strings.SplitSeq(strings.TrimSuffix(s, "\n"), "\n") {
@@ -90,8 +93,11 @@ func isBlock(s string) bool {
 }
 
 // scanYAML reads a YAML stream of one document.
-func scanYAML(doc string) (*yaml.Node, error) {
-	if err := checkText(doc); err != nil {
+func scanYAML(doc string) (*yaml.Node, error) { return scanYAMLWithin(doc, MaxDocument) }
+
+// scanYAMLWithin is scanYAML for texts of a greatest size.
+func scanYAMLWithin(doc string, limit int) (*yaml.Node, error) {
+	if err := checkText(doc, limit); err != nil {
 		return nil, err
 	}
 	dec := yaml.NewDecoder(strings.NewReader(doc))

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -28,15 +30,33 @@ func (a *app) excerpts(err error, lines int) []string {
 	}
 	first, shown := lines-len(e.Violations), 0 // what was being done stands before them
 	for i, v := range e.Violations {
-		if v.Line == 0 {
-			v.Line, v.Column = modelPlace(a.given, v.Field)
-		}
 		if v.Line > 0 && shown < maxExcerpts {
 			all[first+i] = excerpt(a.err, a.given, v.Line, v.Column)
 			shown++
 		}
 	}
 	return all
+}
+
+// find gives the faults of a document in JSON or YAML their places, where the daemon had no document but a message, and puts
+// them in its order.
+func (a *app) find(err error) {
+	e, ok := errors.AsType[*domain.Error](err)
+	if !ok || a.given == "" || notationOf("", []byte(a.given)) == inXML {
+		return
+	}
+	e.Violations = slices.Clone(e.Violations)
+	for i := range e.Violations {
+		if v := &e.Violations[i]; v.Line == 0 {
+			v.Line, v.Column = modelPlace(a.given, v.Field)
+		}
+	}
+	slices.SortStableFunc(e.Violations, func(x, y domain.Violation) int {
+		if (x.Line == 0) != (y.Line == 0) {
+			return cmp.Compare(y.Line, x.Line)
+		}
+		return cmp.Or(cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column))
+	})
 }
 
 // modelPlace finds a field of the model in a document in JSON or YAML, or the innermost place around it that is there; no

@@ -37,7 +37,8 @@ func failed(cause error, format string, args ...any) error {
 
 // report writes an error to standard error, each line as virsh has it.
 func (a *app) report(err error) {
-	all := lines(err)
+	a.find(err)
+	all := lines(err, notationOf("", []byte(a.given)))
 	excerpts := a.excerpts(err, len(all))
 	for i, line := range all {
 		a.paint(a.err, red, "error:")
@@ -68,13 +69,13 @@ func (a *app) warnAll(warnings []*davitv1.Warning) {
 	}
 }
 
-// lines are the words for an error.
-func lines(err error) []string {
+// lines are the words for an error, about a document in a notation if it is about one.
+func lines(err error, notation string) []string {
 	if f, ok := errors.AsType[*failure](err); ok {
 		if f.cause == nil {
 			return []string{f.doing}
 		}
-		return append([]string{f.doing}, lines(f.cause)...)
+		return append([]string{f.doing}, lines(f.cause, notation)...)
 	}
 	if c, ok := errors.AsType[*convert.Error](err); ok {
 		return c.Lines()
@@ -84,11 +85,17 @@ func lines(err error) []string {
 		return []string{plain(err)}
 	}
 	category := category(e)
+	if category == xmlError && notation != inXML {
+		category = strings.ToUpper(notation) + " error: "
+	}
 	if len(e.Violations) == 0 {
 		return []string{category + message(e)}
 	}
 	var all []string
 	for _, v := range e.Violations {
+		if notation != inXML && v.Field != "" {
+			v.XMLPath = "" // the document has fields
+		}
 		all = append(all, category+v.String())
 	}
 	return all
@@ -136,6 +143,9 @@ func hasReason(err error, reason davitv1.ErrorReason) bool {
 	return ok && e.Reason == reason
 }
 
+// xmlError is libvirt's prefix for faults of documents.
+const xmlError = "XML error: "
+
 // category is libvirt's prefix for a kind of error.
 func category(e *domain.Error) string {
 	switch e.Reason {
@@ -149,7 +159,7 @@ func category(e *domain.Error) string {
 		davitv1.ErrorReason_ERROR_REASON_DEVICE_FAILED:
 		return "operation failed: "
 	case davitv1.ErrorReason_ERROR_REASON_DOCUMENT_MALFORMED, davitv1.ErrorReason_ERROR_REASON_DEFINITION_INVALID:
-		return "XML error: "
+		return xmlError
 	case davitv1.ErrorReason_ERROR_REASON_CONFIG_UNSUPPORTED, davitv1.ErrorReason_ERROR_REASON_HOST_UNSUPPORTED:
 		return "unsupported configuration: "
 	case davitv1.ErrorReason_ERROR_REASON_DRIVER_UNSUPPORTED:

@@ -27,7 +27,7 @@ func BareElement(inner, uri string) (string, bool, error) {
 func Unsure(err error) error { return unsure(err) }
 
 // Words are the lines of an error.
-func Words(err error) string { return strings.Join(lines(err), "\n") }
+func Words(err error) string { return strings.Join(lines(err, inXML), "\n") }
 
 // HintOf is what is told of a command of another program.
 func HintOf(word string) string { return hintOf(word) }
