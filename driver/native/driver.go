@@ -107,6 +107,7 @@ type hooks struct {
 	step func(operation string) error // before each step
 	plan func(*monitorv1.Plan)        // changes what the monitor is given
 	dev  string                       // where clocks are looked for
+	usb  string                       // where USB devices are looked for
 }
 
 var (
@@ -244,6 +245,15 @@ func (d *Driver) Check(ctx context.Context, def *davitv1.Domain) ([]*davitv1.War
 	warnings := d.checkShares(ctx, def)
 	warnings = append(warnings, missing...)
 	warnings = append(warnings, d.checkLimits(def)...)
+	facts := d.factsOf(def)
+	if err = checkDevices(def, facts); err != nil {
+		return nil, err
+	}
+	for _, v := range absentSources(def, facts) {
+		warnings = append(warnings, &davitv1.Warning{
+			XmlPath: v.XMLPath, Field: v.Field, Message: v.Message + "; the domain cannot be started before",
+		})
+	}
 	for i, f := range def.GetDevices().GetFilesystem() {
 		if l.writable(i) {
 			warnings = append(warnings, &davitv1.Warning{

@@ -11,9 +11,12 @@ func (d *Driver) PlanHook(f func(*monitorv1.Plan)) { d.hooks.plan = f }
 // DevHook has clocks looked for in a folder.
 func (d *Driver) DevHook(dir string) { d.hooks.dev = dir }
 
+// USBHook has USB devices looked for in a folder.
+func (d *Driver) USBHook(dir string) { d.hooks.usb = dir }
+
 // Steps are the names of a start's steps.
 var Steps = []string{
-	"write record", "take host ids", "make folders of overlays", "make cgroup", "start monitor", "make container",
+	"write record", "open devices", "take host ids", "make folders of overlays", "make cgroup", "start monitor", "make container",
 	"freeze container", "complete record",
 }
 

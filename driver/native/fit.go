@@ -15,6 +15,13 @@ import (
 // factsOf are the facts for a definition: what can change while davitd runs is looked at anew, where the definition is
 // about it.
 func (d *Driver) factsOf(def *davitv1.Domain) Facts {
+	facts := d.hostFacts(def)
+	facts.Sources = d.look(def)
+	return facts
+}
+
+// hostFacts are those but for what its devices are made of.
+func (d *Driver) hostFacts(def *davitv1.Domain) Facts {
 	facts := d.facts
 	if def.GetVcpu().GetCpuset() != "" {
 		facts.CPUs = readSet("/sys/devices/system/cpu/online", domain.ParseCpuset)

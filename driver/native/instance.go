@@ -209,9 +209,14 @@ func (i *instance) Stats(ctx context.Context) (*davitv1.DomainStats, error) {
 	if err != nil {
 		return nil, err
 	}
+	disks, err := i.blockDevices()
+	if err != nil {
+		return nil, err
+	}
 	return &davitv1.DomainStats{
-		Time:    timestamppb.Now(),
-		CpuTime: durationpb.New(s.CPUTime), UserTime: durationpb.New(s.UserTime), SystemTime: durationpb.New(s.SystemTime),
+		BlockDevices: disks,
+		Time:         timestamppb.Now(),
+		CpuTime:      durationpb.New(s.CPUTime), UserTime: durationpb.New(s.UserTime), SystemTime: durationpb.New(s.SystemTime),
 		MemoryBytes: s.Memory, MemoryLimitBytes: s.MemoryMax, MemoryPeakBytes: s.MemoryPeak, SwapBytes: s.Swap,
 		OomKills: s.OOMKills, Pids: s.Pids, PidsLimit: s.PidsMax, PerCpuTime: durations(s.PerCPU),
 	}, nil

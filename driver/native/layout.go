@@ -31,9 +31,13 @@ func newLayout(def *davitv1.Domain, facts Facts) (*layout, error) {
 	for i, f := range def.GetDevices().GetFilesystem() {
 		switch kind(f) {
 		case davitv1.FilesystemType_FILESYSTEM_TYPE_MOUNT, davitv1.FilesystemType_FILESYSTEM_TYPE_RAM,
-			davitv1.FilesystemType_FILESYSTEM_TYPE_BIND:
+			davitv1.FilesystemType_FILESYSTEM_TYPE_BIND, davitv1.FilesystemType_FILESYSTEM_TYPE_FILE,
+			davitv1.FilesystemType_FILESYSTEM_TYPE_BLOCK:
 		default:
 			return nil, l.unsupported(i, f)
+		}
+		if err := l.checkAccess(i, f); err != nil {
+			return nil, err
 		}
 		if path.Clean(f.GetTargetDir()) != "/" {
 			continue
@@ -45,6 +49,29 @@ func newLayout(def *davitv1.Domain, facts Facts) (*layout, error) {
 		}
 	}
 	return l, nil
+}
+
+// checkAccess refuses ways of showing ids that there are not.
+func (l *layout) checkAccess(i int, f *davitv1.Filesystem) error {
+	switch f.GetAccessmode() {
+	case davitv1.FilesystemAccessMode_FILESYSTEM_ACCESS_MODE_SQUASH:
+		return l.refused(i, "@accessmode", "the kernel shows ids as they are or by a map, and cannot show all as one")
+	case davitv1.FilesystemAccessMode_FILESYSTEM_ACCESS_MODE_MAPPED:
+	default:
+		return nil
+	}
+	switch {
+	case f.GetOverlayUpper() != davitv1.OverlayUpper_OVERLAY_UPPER_UNSPECIFIED, path.Clean(f.GetTargetDir()) == "/" && path.Clean(f.GetSourceDir()) == "/":
+		return l.refused(i, "@accessmode", "the kernel has no map of ids for overlays")
+	case path.Clean(f.GetTargetDir()) == "/" && kind(f) == davitv1.FilesystemType_FILESYSTEM_TYPE_MOUNT && len(l.def.GetIdmap().GetUid()) > 0:
+		return l.refused(i, "@accessmode", "a root that is a folder belongs to the ids of <idmap>; an image, and other filesystems, can be mapped")
+	}
+	return nil
+}
+
+// isMapped tells whether the ids of a filesystem are those of the domain; in memory they are anyway.
+func isMapped(f *davitv1.Filesystem) bool {
+	return f.GetAccessmode() == davitv1.FilesystemAccessMode_FILESYSTEM_ACCESS_MODE_MAPPED
 }
 
 // kind is the type of a filesystem, with its default.
@@ -92,6 +119,12 @@ func (l *layout) root() *monitorv1.Operation {
 		return &monitorv1.Operation{Step: &monitorv1.Operation_RootOverlay{RootOverlay: overlay}}
 	}
 	f := l.def.GetDevices().GetFilesystem()[l.rootAt]
+	if n, ok := filesystemNeed(l.rootAt, f); ok {
+		s := l.facts.Sources[n.key]
+		return &monitorv1.Operation{Step: &monitorv1.Operation_RootImage{RootImage: &monitorv1.RootImage{
+			Held: n.key, Type: s.Filesystem, ReadOnly: f.GetReadonly() || isReadOnlyType(s.Filesystem), Mapped: isMapped(f),
+		}}}
+	}
 	source := path.Clean(f.GetSourceDir())
 	if f.GetOverlayUpper() == davitv1.OverlayUpper_OVERLAY_UPPER_UNSPECIFIED {
 		return &monitorv1.Operation{Step: &monitorv1.Operation_RootBind{
@@ -141,13 +174,19 @@ func (l *layout) filesystems() []*monitorv1.Operation {
 		if i == l.rootAt {
 			continue
 		}
-		steps = append(steps, l.filesystem(f))
+		steps = append(steps, l.filesystem(i, f))
 	}
 	return steps
 }
 
-func (l *layout) filesystem(f *davitv1.Filesystem) *monitorv1.Operation {
+func (l *layout) filesystem(i int, f *davitv1.Filesystem) *monitorv1.Operation {
 	source, target := path.Clean(f.GetSourceDir()), path.Clean(f.GetTargetDir())
+	if n, ok := filesystemNeed(i, f); ok {
+		s := l.facts.Sources[n.key]
+		return &monitorv1.Operation{Step: &monitorv1.Operation_Image{Image: &monitorv1.Image{
+			Held: n.key, Type: s.Filesystem, Target: target, ReadOnly: f.GetReadonly() || isReadOnlyType(s.Filesystem), Mapped: isMapped(f),
+		}}}
+	}
 	switch {
 	case kind(f) == davitv1.FilesystemType_FILESYSTEM_TYPE_BIND:
 		return &monitorv1.Operation{Step: &monitorv1.Operation_InnerBind{
@@ -162,7 +201,9 @@ func (l *layout) filesystem(f *davitv1.Filesystem) *monitorv1.Operation {
 			Overlay: &monitorv1.Overlay{Lower: source, Upper: l.upper(f), Target: target},
 		}}
 	}
-	return bind(source, target, f.GetReadonly())
+	step := bind(source, target, f.GetReadonly())
+	step.GetBind().Mapped = isMapped(f)
+	return step
 }
 
 func bind(source, target string, readOnly bool) *monitorv1.Operation {

@@ -72,7 +72,8 @@ func memoryLimit(def *davitv1.Domain) uint64 {
 	return *limit
 }
 
-// devicePolicy allows the nodes of the domain's /dev and its terminals; clocks are read, as with libvirt, and not set. A domain
+// devicePolicy allows the nodes of the domain's /dev and its terminals; clocks are read, as with libvirt, and not set, and so is
+// what is read-only. A domain
 // that may make nodes may make any, and open none but these.
 func devicePolicy(def *davitv1.Domain, facts Facts) []cgroup.DeviceRule {
 	var rules []cgroup.DeviceRule
@@ -87,6 +88,7 @@ func devicePolicy(def *davitv1.Domain, facts Facts) []cgroup.DeviceRule {
 	for _, n := range clockNodes(def, facts) {
 		rules = append(rules, character(int64(n.GetMajor()), int64(n.GetMinor()), "r"))
 	}
+	rules = append(rules, sourceRules(facts.Sources)...)
 	if bounding(def.GetFeatures().GetCapabilities(), 1<<unix.CAP_MKNOD) != 0 {
 		rules = append(rules, character(cgroup.AnyNumber, cgroup.AnyNumber, "m"),
 			cgroup.DeviceRule{Type: cgroup.BlockDevice, Major: cgroup.AnyNumber, Minor: cgroup.AnyNumber, Access: "m"})

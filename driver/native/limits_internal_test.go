@@ -1,6 +1,7 @@
 package native
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -108,12 +109,13 @@ func TestWholeLimits(t *testing.T) {
 }
 
 func TestDevicePolicy(t *testing.T) {
-	words := func(def *davitv1.Domain) (out []string) {
-		for _, r := range devicePolicy(def, Facts{}) {
+	rules := func(def *davitv1.Domain, facts Facts) (out []string) {
+		for _, r := range devicePolicy(def, facts) {
 			out = append(out, r.String())
 		}
 		return out
 	}
+	words := func(def *davitv1.Domain) []string { return rules(def, Facts{}) }
 	base := []string{
 		"c 1:3 rw", "c 1:5 rw", "c 1:7 rw", "c 1:8 rw", "c 1:9 rw", "c 5:0 rw", "c 5:1 rw", "c 5:2 rw", "c 136:* rw",
 	}
@@ -121,7 +123,16 @@ func TestDevicePolicy(t *testing.T) {
 		t.Error(diff)
 	}
 	clock := &davitv1.Domain{Clock: &davitv1.Clock{Timer: []*davitv1.Timer{{Name: davitv1.TimerName_TIMER_NAME_RTC}}}}
-	got := devicePolicy(clock, facts)
+	host := facts
+	host.Sources = map[string]Source{
+		"disk sda": {Block: true, Major: 7, Minor: 3, Access: "r"}, "filesystem /": {Block: true, Major: 7, Minor: 4},
+		"hostdev tun": {Major: 10, Minor: 200, Access: "rw"}, "hostdev x": {Missing: "gone", Access: "rw"},
+	}
+	if diff := cmp.Diff(append(slices.Clone(base), "b 7:3 r", "c 10:200 rw"), rules(&davitv1.Domain{}, host)); diff != "" {
+		t.Error(diff)
+	}
+	host.Sources = nil
+	got := devicePolicy(clock, host)
 	if last := got[len(got)-1].String(); last != "c 252:0 r" {
 		t.Errorf("the clock is allowed by %q", last)
 	}

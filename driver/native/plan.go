@@ -29,6 +29,8 @@ type Facts struct {
 	CPUs, Nodes *domain.Cpuset
 	// Clocks are the hardware clocks that the host has, by the names of their nodes: "rtc0".
 	Clocks map[string]*monitorv1.DeviceNode
+	// Sources are what the devices of the definition are made of, by the devices' names.
+	Sources map[string]Source
 }
 
 const (
@@ -46,7 +48,10 @@ func Plan(def *davitv1.Domain, facts Facts) (*monitorv1.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := hostLacks("plan domain", def.GetName(), unfit(def, facts)...); err != nil {
+	if err := checkDevices(def, facts); err != nil {
+		return nil, err
+	}
+	if err := hostLacks("plan domain", def.GetName(), append(unfit(def, facts), absentSources(def, facts)...)...); err != nil {
 		return nil, err
 	}
 	ids := idMaps(def, l.hostRoot, facts)
@@ -57,7 +62,7 @@ func Plan(def *davitv1.Domain, facts Facts) (*monitorv1.Plan, error) {
 		},
 		Shared: shared(def), UidMap: ids.uid, GidMap: ids.gid,
 		Init: initProcess(def, facts), Consoles: consoles(def), Policy: policy(def),
-		Operations: l.operations(), MemoryLimitBytes: memoryLimit(def), Furnish: hasNetwork(def),
+		Operations: l.operations(), MemoryLimitBytes: memoryLimit(def), Furnish: hasNetwork(def), Held: heldNames(def),
 	}, nil
 }
 
@@ -81,17 +86,14 @@ func (l *layout) operations() []*monitorv1.Operation {
 	if l.facts.Cgroup2 {
 		add(kernel(monitorv1.KernelFilesystemType_KERNEL_FILESYSTEM_TYPE_CGROUP2, "/sys/fs/cgroup", false))
 	}
-	add(dev(clockNodes(l.def, l.facts)))
+	add(dev(append(clockNodes(l.def, l.facts), deviceNodes(l.def, l.facts)...)))
 	for i := range l.def.GetDevices().GetConsole() {
 		add(consoleBind(i, fmt.Sprintf("tty%d", i+1)))
 	}
 	if len(l.def.GetDevices().GetConsole()) > 0 {
 		add(consoleBind(0, "console"))
 	}
-	if isSystem(l.def) && !l.hostRoot && !l.mounts("/run") {
-		add(tmpfs("/run", 0o755, 0))
-	}
-	add(l.filesystems()...)
+	add(l.mountSteps()...)
 	for _, p := range masked {
 		add(&monitorv1.Operation{Step: &monitorv1.Operation_Mask{Mask: &monitorv1.Mask{Path: p}}})
 	}
@@ -111,6 +113,15 @@ func (l *layout) operations() []*monitorv1.Operation {
 		add(&monitorv1.Operation{Step: &monitorv1.Operation_LoopbackUp{LoopbackUp: &monitorv1.LoopbackUp{}}})
 	}
 	return steps
+}
+
+// mountSteps are the filesystems as listed, and before them what a whole system would mount itself.
+func (l *layout) mountSteps() []*monitorv1.Operation {
+	var steps []*monitorv1.Operation
+	if isSystem(l.def) && !l.hostRoot && !l.mounts("/run") {
+		steps = append(steps, tmpfs("/run", 0o755, 0))
+	}
+	return append(steps, l.filesystems()...)
 }
 
 // masked are the paths that tell of the host or reach its kernel; those that a kernel lacks are passed over.
@@ -135,13 +146,13 @@ var readOnly = []struct {
 	{path: "/proc/sysrq-trigger"},
 }
 
-// dev is /dev with the nodes that every program may rely on, and those of clocks.
-func dev(clocks []*monitorv1.DeviceNode) *monitorv1.Operation {
+// dev is /dev with the nodes that every program may rely on, and more.
+func dev(more []*monitorv1.DeviceNode) *monitorv1.Operation {
 	d := &monitorv1.Dev{MaxPtys: maxPtys, ShmSizeBytes: shmBytes, Mqueue: true}
 	for _, n := range nodes {
 		d.Nodes = append(d.Nodes, &monitorv1.DeviceNode{Name: n.name, Major: n.major, Minor: n.minor, Mode: 0o666})
 	}
-	d.Nodes = append(d.Nodes, clocks...)
+	d.Nodes = append(d.Nodes, more...)
 	for _, l := range [][2]string{
 		{"fd", "/proc/self/fd"},
 		{"stdin", "/proc/self/fd/0"},

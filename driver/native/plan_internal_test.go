@@ -26,6 +26,21 @@ var facts = Facts{
 	Capabilities: 1<<(unix.CAP_LAST_CAP+1) - 1, Cgroup2: true, UpperDir: "/var/lib/davit/upper",
 	Range: Range{Start: 1000000, Count: 65536}, CPUs: set("0-3"), Nodes: set("0-1"),
 	Clocks: map[string]*monitorv1.DeviceNode{"rtc0": {Name: "rtc0", Major: 252, Minor: 0, Mode: 0o600}},
+	Sources: map[string]Source{
+		"disk sda":             {Block: true, Major: 7, Minor: 3, Held: true, Access: "rw", Nodes: []string{"sda", "disk/by-id/scsi-A_1_2"}},
+		"disk sdb":             {Block: true, Major: 7, Minor: 8, Held: true, Access: "rw", Nodes: []string{"sdb", "disk/by-id/scsi-A_1_2"}},
+		"disk vdb":             {Block: true, Major: 253, Minor: 1, Held: true, Access: "r", Nodes: []string{"vdb", "disk/by-id/virtio-B"}},
+		"disk sdc":             {Block: true, Major: 7, Minor: 5, Held: true, Access: "rw", Nodes: []string{"sdc"}},
+		"filesystem /data":     {Block: true, Major: 7, Minor: 4, Held: true, Filesystem: "ext4"},
+		"filesystem /once":     {Block: true, Major: 7, Minor: 6, Held: true, Filesystem: "squashfs"},
+		"filesystem /old":      {Block: true, Major: 253, Minor: 2, Held: true, Filesystem: "xfs"},
+		"filesystem /":         {Block: true, Major: 7, Minor: 5, Held: true, Filesystem: "erofs"},
+		"hostdev /dev/net/tun": {Major: 10, Minor: 200, Access: "rw", Nodes: []string{"net/tun"}},
+		"hostdev /dev/null":    {Major: 1, Minor: 3, Access: "rw", Nodes: []string{"null"}},
+		"hostdev /srv/x":       {Major: 1, Minor: 3, Access: "rw", Nodes: []string{"/srv/x"}},
+		"hostdev /dev/sdc":     {Block: true, Major: 8, Minor: 32, Access: "rw", Nodes: []string{"sdc"}},
+		"hostdev 046d:c52b":    {Major: 189, Minor: 7, Access: "rw", Nodes: []string{"bus/usb/001/008"}},
+	},
 }
 
 func set(text string) *domain.Cpuset {

@@ -39,6 +39,10 @@ type record struct {
 	Restarts uint32 `json:"restarts,omitempty"`
 	// OOMBase is the count of OOM kills when that init began.
 	OOMBase uint64 `json:"oom_base,omitempty"`
+	// Sources are what its devices are made of, by the devices' names; Revising tells that they are being changed, and that those
+	// that come and go are all among them.
+	Sources  map[string]Source `json:"sources,omitempty"`
+	Revising bool              `json:"revising,omitempty"`
 	// Interfaces that the newest boot was given.
 	Interfaces []link.Made `json:"interfaces,omitempty"`
 }

@@ -80,7 +80,7 @@ func (d *Driver) reopen(ctx context.Context, spec driver.Spec) (*instance, error
 		return nil, err
 	}
 	if alive {
-		err = i.startFurnishing(ctx)
+		err = errors.Join(i.startFurnishing(ctx), i.resume(ctx))
 	}
 	switch {
 	case err != nil:

@@ -21,8 +21,5 @@ func (i *instance) refit(ctx context.Context, def *davitv1.Domain) error {
 	return nil
 }
 
-// refurnish makes the nodes and mounts of the container those of a definition, all or none.
-func (i *instance) refurnish(context.Context, *davitv1.Domain) error { return nil }
-
 // rewire makes the network interfaces of the container those of a definition, all or none.
 func (i *instance) rewire(context.Context, *davitv1.Domain) error { return nil }

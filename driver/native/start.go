@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -52,7 +53,10 @@ type start struct {
 	spec driver.Spec
 	i    *instance
 	plan *monitorv1.Plan
-	made []func(context.Context) error // undoes what was made, in the order of making
+	// facts with what was opened for the devices, and the descriptors of that until the monitor has them.
+	facts Facts
+	held  *held
+	made  []func(context.Context) error // undoes what was made, in the order of making
 }
 
 // undoBy tells how to undo what was just made.
@@ -83,6 +87,7 @@ func (s *start) do(ctx context.Context) error {
 		take      func(context.Context) error
 	}{
 		{"write record", s.writeRecord},
+		{"open devices", s.openDevices},
 		{"take host ids", s.takeIDs},
 		{"make folders of overlays", s.makeUppers},
 		{"make cgroup", s.makeCgroup},
@@ -94,10 +99,8 @@ func (s *start) do(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return startFailed(s.spec.Definition.GetName(), step.operation, err)
 		}
-		if s.d.hooks.step != nil {
-			if err := s.d.hooks.step(step.operation); err != nil {
-				return startFailed(s.spec.Definition.GetName(), step.operation, err)
-			}
+		if err := s.d.takeStep(step.operation); err != nil {
+			return startFailed(s.spec.Definition.GetName(), step.operation, err)
 		}
 		if err := step.take(ctx); err != nil {
 			return startFailed(s.spec.Definition.GetName(), step.operation, err)
@@ -126,18 +129,31 @@ func (s *start) writeRecord(context.Context) error {
 	return nil
 }
 
+// openDevices opens what the devices are made of; images get their loop devices.
+func (s *start) openDevices(ctx context.Context) error {
+	def := s.spec.Definition
+	held, err := s.d.hold(ctx, "start domain", def, nil)
+	if err != nil {
+		return err
+	}
+	s.undoBy(func(context.Context) error { held.close(); return nil })
+	s.held, s.facts = held, s.d.hostFacts(def)
+	s.facts.Sources, s.i.record.Sources = held.sources, held.sources
+	return nil
+}
+
 // takeIDs claims the host ids of the domain, and plans with them.
 func (s *start) takeIDs(context.Context) error {
-	facts, folder := s.d.factsOf(s.spec.Definition), s.d.states.path(s.spec.UUID)
+	folder := s.d.states.path(s.spec.UUID)
 	release := func(context.Context) error { return s.d.ids.release(s.spec.UUID) }
 	var err error
 	if needsRange(s.spec.Definition) {
-		if facts.Range, err = s.d.ids.allocate(s.spec.UUID, folder); err != nil {
+		if s.facts.Range, err = s.d.ids.allocate(s.spec.UUID, folder); err != nil {
 			return err
 		}
 		s.undoBy(release)
 	}
-	if s.plan, err = Plan(s.spec.Definition, facts); err != nil {
+	if s.plan, err = Plan(s.spec.Definition, s.facts); err != nil {
 		return err
 	}
 	if len(s.plan.GetUidMap()) > 0 && !needsRange(s.spec.Definition) {
@@ -152,29 +168,42 @@ func (s *start) takeIDs(context.Context) error {
 // makeUppers makes the folders for the kept changes of overlays. They stay when the domain ends; those that a failed start
 // made are removed.
 func (s *start) makeUppers(context.Context) error {
-	for _, op := range s.plan.GetOperations() {
+	made, err := makeUppers(s.plan.GetOperations())
+	s.undoBy(func(context.Context) error { return removeUppers(made) })
+	return err
+}
+
+// makeUppers makes the folders for the kept changes of overlays, and tells which were not there.
+func makeUppers(ops []*monitorv1.Operation) (made []string, err error) {
+	for _, op := range ops {
 		for _, upper := range []string{op.GetRootOverlay().GetUpper(), op.GetOverlay().GetUpper()} {
 			if upper == "" {
 				continue
 			}
 			if err := os.MkdirAll(filepath.Dir(upper), 0o700); err != nil {
-				return err
+				return made, err
 			}
 			err := os.Mkdir(upper, 0o700)
 			if errors.Is(err, fs.ErrExist) {
 				continue
 			}
 			if err != nil {
-				return err
+				return made, err
 			}
-			s.undoBy(func(context.Context) error {
-				// The folder of the domain stays if there are other overlays.
-				defer func() { _ = os.Remove(filepath.Dir(upper)) }()
-				return os.RemoveAll(upper)
-			})
+			made = append(made, upper)
 		}
 	}
-	return nil
+	return made, nil
+}
+
+// removeUppers removes folders that were just made.
+func removeUppers(made []string) error {
+	var errs []error
+	for _, upper := range slices.Backward(made) {
+		errs = append(errs, os.RemoveAll(upper))
+		_ = os.Remove(filepath.Dir(upper)) // the folder of the domain stays if there are other overlays
+	}
+	return errors.Join(errs...)
 }
 
 // makeCgroup makes the cgroup with its limits, and gives the leaf to the domain's root.
@@ -197,7 +226,7 @@ func (s *start) makeCgroup(context.Context) error {
 // limits are those of the definition.
 func (s *start) limits() (cgroup.Limits, error) {
 	def := s.spec.Definition
-	l := limits(def, s.d.factsOf(def), s.d.cgroups.Has)
+	l := limits(def, s.facts, s.d.cgroups.Has)
 	var faults []domain.Violation
 	l.IODevices, faults = ioDevices(def)
 	return l, hostLacks("start domain", def.GetName(), faults...)
@@ -259,11 +288,13 @@ func (s *start) makeContainer(ctx context.Context) error {
 	if err = s.i.startFurnishing(ctx); err != nil {
 		return err
 	}
+	groups.Held = s.held.files
 	logs := client.Logs{Folder: s.openLogs(), MaxBytes: s.d.opts.LogMaxBytes, MaxFiles: s.d.opts.LogMaxFiles}
 	started, err := s.i.monitor.Start(ctx, s.plan, groups, logs)
 	if logs.Folder != nil {
 		_ = logs.Folder.Close()
 	}
+	s.held.close()
 	if err != nil {
 		return err
 	}

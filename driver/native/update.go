@@ -35,10 +35,10 @@ func (i *instance) Update(ctx context.Context, def *davitv1.Domain) error {
 		return err
 	}
 	if err := i.limit(def); err != nil {
-		return errors.Join(i.limitRefused(op, err), i.limit(i.definition()))
+		return errors.Join(i.limitRefused(op, err), i.revert(ctx, false))
 	}
 	if err := i.instruct(ctx, def); err != nil {
-		return errors.Join(i.refused(op, err), i.revert(ctx))
+		return errors.Join(i.refused(op, err), i.revert(ctx, true))
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -46,12 +46,14 @@ func (i *instance) Update(ctx context.Context, def *davitv1.Domain) error {
 	return nil
 }
 
-// revert makes all as it was, also when ctx has ended: it is not known then what the monitor heard.
-func (i *instance) revert(ctx context.Context) error {
+// revert makes all as it was, also when ctx has ended: if the monitor was told it is not known what it heard.
+func (i *instance) revert(ctx context.Context, told bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hangTime)
 	defer cancel()
-	_ = i.instruct(ctx, i.definition()) // it did not answer before
-	return i.limit(i.definition())
+	if told {
+		_ = i.instruct(ctx, i.definition()) // it did not answer before
+	}
+	return errors.Join(i.limit(i.definition()), i.refit(ctx, i.definition()))
 }
 
 // instruct tells the monitor what follows the end of init. One of an older davit, which knows no such request, is not bothered

@@ -1,0 +1,143 @@
+package native
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/davitd/davit/devices/loop"
+	davitfs "github.com/davitd/davit/fs"
+	davitv1 "github.com/davitd/davit/proto/davit/v1"
+)
+
+// look finds what the host has for the devices of a definition, and changes nothing: an image has no loop device yet, and gets
+// the numbers of the first.
+func (d *Driver) look(def *davitv1.Domain) map[string]Source {
+	list := needs(def)
+	if len(list) == 0 {
+		return nil
+	}
+	sources := make(map[string]Source, len(list))
+	for _, n := range list {
+		sources[n.key] = n.completed(d.lookAt(n))
+	}
+	return sources
+}
+
+func (d *Driver) lookAt(n need) Source {
+	if n.kind == usbSource {
+		return findUSB(d.usbFolder(), n.usb)
+	}
+	at, s, err := resolve(n)
+	if err != nil {
+		return Source{Missing: err.Error()}
+	}
+	defer func() { _ = at.Close() }()
+	if !n.mounted {
+		return s
+	}
+	content, err := reopen(at, os.O_RDONLY)
+	if err == nil {
+		s.Filesystem, err = davitfs.Probe(content)
+		_ = content.Close()
+	}
+	if err != nil {
+		return Source{Missing: fmt.Sprintf("%q: %v", n.path, err)}
+	}
+	return s
+}
+
+func (d *Driver) usbFolder() string {
+	if d.hooks.usb != "" {
+		return d.hooks.usb
+	}
+	return usbFolder
+}
+
+// resolve finds the source of a device once, through symbolic links: /dev/disk/by-id is made of them. The descriptor is of
+// no use but to be reopened, so that what was looked at is what is used.
+func resolve(n need) (*os.File, Source, error) {
+	fd, err := unix.Open(n.path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return nil, Source{}, fmt.Errorf("%q does not exist", n.path)
+	case err != nil:
+		return nil, Source{}, fmt.Errorf("look at %q: %w", n.path, err)
+	}
+	at := os.NewFile(uintptr(fd), n.path)
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil {
+		return nil, Source{}, errors.Join(fmt.Errorf("look at %q: %w", n.path, err), at.Close())
+	}
+	s, err := identify(n, &stat)
+	if err != nil {
+		return nil, Source{}, errors.Join(err, at.Close())
+	}
+	return at, s, nil
+}
+
+// identify tells what a source is, and refuses one of the wrong kind.
+func identify(n need, stat *unix.Stat_t) (Source, error) {
+	kind := stat.Mode & unix.S_IFMT
+	switch {
+	case n.kind == imageSource && kind == unix.S_IFREG:
+		return Source{Block: true, Major: loop.Major, Content: fmt.Sprintf("file %d:%d", stat.Dev, stat.Ino)}, nil
+	case n.kind == imageSource && kind == unix.S_IFBLK:
+		return Source{}, fmt.Errorf("%q is no image, but a block device: that is of type block", n.path)
+	case n.kind == imageSource:
+		return Source{}, fmt.Errorf("%q is no image, but %s", n.path, kindWord(kind))
+	case n.kind == blockSource && kind == unix.S_IFREG:
+		return Source{}, fmt.Errorf("%q is no block device, but a file: that is of type file", n.path)
+	case (n.kind == blockSource || n.block) && kind != unix.S_IFBLK:
+		return Source{}, fmt.Errorf("%q is no block device, but %s", n.path, kindWord(kind))
+	case n.kind == nodeSource && !n.block && kind != unix.S_IFCHR:
+		return Source{}, fmt.Errorf("%q is no character device, but %s", n.path, kindWord(kind))
+	}
+	s := Source{Block: kind == unix.S_IFBLK}.numbered(stat.Rdev)
+	if s.Block {
+		s.Content = "device " + s.number()
+	}
+	return s, nil
+}
+
+// kindWord is a kind of file in words.
+func kindWord(kind uint32) string {
+	switch kind {
+	case unix.S_IFREG:
+		return "a file"
+	case unix.S_IFDIR:
+		return "a folder"
+	case unix.S_IFBLK:
+		return "a block device"
+	case unix.S_IFCHR:
+		return "a character device"
+	case unix.S_IFIFO:
+		return "a fifo"
+	case unix.S_IFSOCK:
+		return "a socket"
+	}
+	return "something else"
+}
+
+// reopen opens what a descriptor is of, so that it can be read, and keeps its name.
+func reopen(at *os.File, flags int) (*os.File, error) {
+	fd, err := unix.Open("/proc/self/fd/"+strconv.Itoa(int(at.Fd())), flags|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: at.Name(), Err: err}
+	}
+	return os.NewFile(uintptr(fd), at.Name()), nil
+}
+
+// errnoOf is the kernel's error number of an error, 0 if there is none.
+func errnoOf(err error) syscall.Errno {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno
+	}
+	return 0
+}
