@@ -77,7 +77,7 @@ func (c testcase) name() string {
 }
 
 var tests = slices.Concat(lifeTests, failureTests, eventTests, recoveryTests, consoleTests, execTests, processTests,
-	updateTests)
+	updateTests, deviceTests)
 
 // suite is a test under way.
 type suite struct {

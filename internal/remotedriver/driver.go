@@ -44,6 +44,7 @@ type Memory struct {
 // Driver asks a daemon.
 type Driver struct {
 	domains  davitv1.DomainServiceClient
+	devices  davitv1.DeviceServiceClient
 	events   davitv1.EventServiceClient
 	consoles davitv1.ConsoleServiceClient
 	hosts    davitv1.HostServiceClient
@@ -63,7 +64,7 @@ var (
 // New makes a driver that asks over conn. closed is called by Close, and stops the daemon.
 func New(conn grpc.ClientConnInterface, memory *Memory, closed func() error) *Driver {
 	return &Driver{
-		domains: davitv1.NewDomainServiceClient(conn), events: davitv1.NewEventServiceClient(conn),
+		domains: davitv1.NewDomainServiceClient(conn), devices: davitv1.NewDeviceServiceClient(conn), events: davitv1.NewEventServiceClient(conn),
 		consoles: davitv1.NewConsoleServiceClient(conn), hosts: davitv1.NewHostServiceClient(conn),
 		memory: memory, close: closed, readers: map[driver.Ref]context.CancelFunc{},
 	}

@@ -23,6 +23,8 @@ type instance struct {
 var (
 	_ driver.Instance         = (*instance)(nil)
 	_ driver.FilesystemLister = (*instance)(nil)
+	_ driver.DeviceReporter   = (*instance)(nil)
+	_ driver.Completer        = (*instance)(nil)
 )
 
 func (i *instance) Ref() driver.Ref            { return i.spec.Ref }
@@ -81,8 +83,11 @@ func (i *instance) Resume(ctx context.Context) error {
 	return domain.FromStatus(err)
 }
 
-// Update changes what a running domain can be changed of.
+// Update changes what a running domain can be changed of: first its devices, one at a time, then its limits.
 func (i *instance) Update(ctx context.Context, def *davitv1.Domain) error {
+	if err := i.plug(ctx, def); err != nil {
+		return err
+	}
 	mask := &fieldmaskpb.FieldMask{}
 	for _, t := range domain.Tunables() {
 		if t.Live() {

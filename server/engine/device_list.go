@@ -48,9 +48,9 @@ func (e *Engine) reporter(ref *davitv1.DomainRef, inactive bool, verb string) (d
 		return nil, nil, err
 	}
 	if inactive || !s.active() {
-		def, err := s.inactive().open()
-		if err != nil {
-			return nil, nil, err
+		def, fault := s.inactive().open()
+		if fault != nil {
+			return nil, nil, fault
 		}
 		return nil, asleep(def), nil
 	}

@@ -113,7 +113,7 @@ func TestDevices(t *testing.T) {
 					if got := domain.DeviceAlias(r.GetDevice()); got != alias {
 						t.Errorf("the alias is %q, want %q", got, alias)
 					}
-					if _, err := h.AttachDevice(h.t.Context(), &davitv1.AttachDeviceRequest{
+					if _, err = h.AttachDevice(h.t.Context(), &davitv1.AttachDeviceRequest{
 						Domain: byName("web"), Source: &davitv1.DeviceSource{Source: &davitv1.DeviceSource_Device{Device: r.GetDevice()}}, Affect: affect,
 					}); !errors.Is(err, domain.ErrExists) {
 						t.Errorf("attached again: %v", err)
@@ -285,23 +285,23 @@ func TestListDevices(t *testing.T) {
 		list := func(inactive bool) (string, string) {
 			nics, err := h.ListInterfaces(h.t.Context(), &davitv1.ListInterfacesRequest{Domain: byName("web"), Inactive: inactive})
 			disks, err2 := h.ListBlockDevices(h.t.Context(), &davitv1.ListBlockDevicesRequest{Domain: byName("web"), Inactive: inactive})
-			if err := errors.Join(err, err2); err != nil {
+			if err = errors.Join(err, err2); err != nil {
 				t.Fatal(err)
 			}
 			var a, b []string
 			for _, n := range nics.GetInterfaces() {
-				a = append(a, fmt.Sprintf("%s %s %s %s %s %t %v %d", n.GetAlias(), n.GetSource(), n.GetHostDev(), n.GetGuestDev(), n.GetMac(), n.GetUp(),
+				a = append(a, fmt.Sprintf("%s|%s|%s|%s|%s|%t|%v|%d", n.GetAlias(), n.GetSource(), n.GetHostDev(), n.GetGuestDev(), n.GetMac(), n.GetUp(),
 					n.GetAddresses(), n.GetCounters().GetReceivedBytes()))
 			}
 			for _, d := range disks.GetBlockDevices() {
-				b = append(b, fmt.Sprintf("%s %s %s %t %d", d.GetAlias(), d.GetTarget(), d.GetSource(), d.GetReadonly(), d.GetCapacityBytes()))
+				b = append(b, fmt.Sprintf("%s|%s|%s|%t|%d", d.GetAlias(), d.GetTarget(), d.GetSource(), d.GetReadonly(), d.GetCapacityBytes()))
 			}
 			return strings.Join(a, "; "), strings.Join(b, "; ")
 		}
-		defined := [2]string{" br0   52:54:00:00:00:01 false [192.0.2.1/24] 0;  eno2  eno2  true [] 0", " sda /srv/image true 0"}
+		defined := [2]string{"|br0|||52:54:00:00:00:01|false|[192.0.2.1/24]|0; |eno2||eno2||true|[]|0", "|sda|/srv/image|true|0"}
 		running := [2]string{
-			"net0 br0 vnet0 eth0 52:54:00:00:00:01 false [192.0.2.1/24] 1000; hostdev0 eno2  eno2  true [] 2000",
-			"scsi0-0-0 sda /srv/image true 1073741824",
+			"net0|br0|vnet0|eth0|52:54:00:00:00:01|false|[192.0.2.1/24]|1000; hostdev0|eno2||eno2||true|[]|2000",
+			"scsi0-0-0|sda|/srv/image|true|1073741824",
 		}
 		for _, c := range []struct {
 			inactive bool
