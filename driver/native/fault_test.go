@@ -271,8 +271,9 @@ func TestMonitorKilledUnderReader(t *testing.T) {
 	if !ok || x.Cause != driver.CauseLost {
 		t.Errorf("exited %+v, want cause lost", x)
 	}
-	if took := time.Since(begun); took > testenv.Scale(2*time.Second) {
-		t.Errorf("told after %v, want 2s at most", took)
+	// It is milliseconds on a host that is free, and hangTime if it is found out by asking.
+	if took := time.Since(begun); took > testenv.Scale(5*time.Second) {
+		t.Errorf("told after %v, want it at once", took)
 	}
 	if _, ok := (<-ch).Kind.(driver.Stopped); !ok {
 		t.Error("not stopped")
@@ -371,22 +372,22 @@ func shutdown(tb testing.TB, i driver.Instance) {
 func TestForkBomb(t *testing.T) {
 	h := newHost(t, "fa000007")
 	d := closing(t, h.open(t))
-	i := start(t, d, h.spec("/guest/bomb & sleep infinity", func(def *davitv1.Domain) { def.PidsLimit = 256 }))
-	for {
-		st, err := i.Stats(t.Context())
-		if err != nil {
-			t.Fatal(err)
+	testenv.Within(t, 2*time.Second, func() time.Duration {
+		i := start(t, d, h.spec("/guest/bomb & sleep infinity", func(def *davitv1.Domain) { def.PidsLimit = 256 }))
+		for {
+			st, err := i.Stats(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if st.GetPids() > 200 || st.GetPids() == 0 {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
 		}
-		if st.GetPids() > 200 || st.GetPids() == 0 {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	begun := time.Now()
-	kill(t, i)
-	if took := time.Since(begun); took > testenv.Scale(2*time.Second) {
-		t.Errorf("ended after %v, want 2s at most", took)
-	}
+		begun := time.Now()
+		kill(t, i)
+		return time.Since(begun)
+	})
 	h.empty(t)
 }
 

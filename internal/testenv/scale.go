@@ -3,6 +3,7 @@ package testenv
 import (
 	"os"
 	"strconv"
+	"testing"
 	"time"
 )
 
@@ -14,4 +15,18 @@ func Scale(d time.Duration) time.Duration {
 		return d
 	}
 	return time.Duration(float64(d) * factor)
+}
+
+// Within holds something to a limit of time, stretched as [Scale] does. What else the host does only adds to it, so that the
+// quickest of twenty counts, and once one keeps to the limit there is no other.
+func Within(tb testing.TB, limit time.Duration, once func() time.Duration) {
+	tb.Helper()
+	best := once()
+	for n := 1; n < 20 && best > Scale(limit); n++ {
+		best = min(best, once())
+	}
+	tb.Logf("it took %v", best)
+	if best > Scale(limit) {
+		tb.Errorf("the quickest of 20 took %v, want %v at most", best, Scale(limit))
+	}
 }
