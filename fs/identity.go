@@ -19,9 +19,6 @@ type MountID struct {
 	Unique uint64
 }
 
-// Same tells whether two are the same mount, as far as the kernel lets one know.
-func (m MountID) Same(other MountID) bool { return m == other }
-
 // The word of statx(2) for the unique id, which package unix does not have.
 const statxUnique = 0x4000
 

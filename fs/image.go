@@ -61,7 +61,7 @@ func Image(o ImageOptions) (*os.File, error) {
 
 // options are those of the filesystem.
 func (o ImageOptions) options() []Option {
-	options := []Option{{"source", SelfPath(o.Device)}}
+	options := []Option{{"source", deviceName(o.Device)}}
 	if o.ReadOnly {
 		options = append(options, Option{Name: "ro"})
 	}
@@ -73,6 +73,17 @@ func (o ImageOptions) options() []Option {
 		options = append(options, Option{Name: "nouuid"})
 	}
 	return options
+}
+
+// deviceName is a path that leads to a device: its own if it still does, for that is what the mount table shows.
+func deviceName(device *os.File) string {
+	var open, named unix.Stat_t
+	name, err := os.Readlink(SelfPath(device))
+	if err == nil && unix.Fstat(int(device.Fd()), &open) == nil && unix.Lstat(name, &named) == nil &&
+		named.Mode&unix.S_IFMT == unix.S_IFBLK && named.Rdev == open.Rdev {
+		return name
+	}
+	return SelfPath(device)
 }
 
 // unreplayed is the option that leaves the journal of a filesystem alone.
