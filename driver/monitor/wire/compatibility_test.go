@@ -129,6 +129,25 @@ func recorded() []proto.Message {
 			},
 			Log: &monitorv1.LogPolicy{MaxBytes: 10 << 20, MaxFiles: 3},
 		}}}),
+		request(&monitorv1.MonitorRequest{Request: &monitorv1.MonitorRequest_Start{Start: &monitorv1.Start{
+			Plan: &monitorv1.Plan{
+				Uuid: uuid, Held: []string{"root", "disk"},
+				Operations: []*monitorv1.Operation{
+					{Step: &monitorv1.Operation_RootImage{RootImage: &monitorv1.RootImage{Held: "root", Type: "ext4", ReadOnly: true, Mapped: true}}},
+					{Step: &monitorv1.Operation_Bind{Bind: &monitorv1.Bind{Source: "/srv", Target: "/srv", Mapped: true}}},
+					{Step: &monitorv1.Operation_Image{Image: &monitorv1.Image{
+						Held: "disk", Type: "xfs", Target: "/disk", ReadOnly: true, Mapped: true,
+						Flags: []monitorv1.MountFlag{monitorv1.MountFlag_MOUNT_FLAG_NODEV},
+					}}},
+				},
+			},
+		}}}),
+		request(&monitorv1.MonitorRequest{Request: &monitorv1.MonitorRequest_Revise{Revise: &monitorv1.Revise{
+			Plan: &monitorv1.Plan{Uuid: uuid, Held: []string{"disk"}}, RemoveNodes: []string{"net/tun"}, RemoveMounts: []string{"/mnt"},
+			AddNodes:  []*monitorv1.DeviceNode{{Name: "vdb", Block: true, Major: 7, Minor: 1, Mode: 0o660}},
+			AddMounts: []*monitorv1.Operation{{Step: &monitorv1.Operation_Tmpfs{Tmpfs: &monitorv1.Tmpfs{Target: "/mnt", Mode: 0o755}}}},
+			Hold:      []string{"disk"},
+		}}}),
 	}
 }
 
