@@ -256,3 +256,40 @@ func ExampleDialAdmin() {
 	// Output:
 	// it takes no changes
 }
+
+// Attach memory to a running domain as a mount, and detach it again by the alias that it got.
+func ExampleByAlias() {
+	ctx := context.Background()
+	c, err := client.Dial("")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	created, err := c.CreateDomain(ctx, &davitv1.CreateDomainRequest{Source: client.XML(webXML)})
+	if err != nil {
+		log.Fatal(err)
+	}
+	web := client.ByUUID(created.GetDomain().GetUuid())
+	defer destroy(c, web)
+
+	attached, err := c.AttachDevice(ctx, &davitv1.AttachDeviceRequest{Domain: web, Source: client.DeviceXML(
+		"<filesystem type='ram'><source usage='64' units='MiB'/><target dir='/scratch'/></filesystem>"), Affect: davitv1.Affect_AFFECT_LIVE})
+	if err != nil {
+		log.Fatal(err)
+	}
+	alias := attached.GetDevice().GetFilesystem().GetAlias()
+	fmt.Println("attached as", alias)
+
+	detached, err := c.DetachDevice(ctx, &davitv1.DetachDeviceRequest{Domain: web, Device: client.ByAlias(alias)})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("detached from", detached.GetDevice().GetFilesystem().GetTargetDir())
+
+	_, err = c.DetachDevice(ctx, &davitv1.DetachDeviceRequest{Domain: web, Device: client.ByAlias(alias)})
+	fmt.Println("again:", errors.Is(err, domain.ErrNotFound))
+	// Output:
+	// attached as fs0
+	// detached from /scratch
+	// again: true
+}

@@ -28,7 +28,8 @@ var update = flag.Bool("update", false, "write the transcripts anew")
 // TestTranscripts plays sessions of testdata/*.txt against a whole daemon on the fake driver. A line that begins with
 // "$ davit" is run; below it stands what it printed, lines of standard error after "! ", and a last line "[exit N]" where
 // N is not 0. "< TEXT" above a command is its standard input. Lines that begin with "% " act on the daemon or a domain
-// from outside: "% say NAME "TEXT"" lets a domain write to its console, "% fixed host" puts a host in place of this one that is the same everywhere,
+// from outside: "% say NAME "TEXT"" lets a domain write to its console, "% use NAME ALIAS" and "% leave NAME ALIAS"
+// let its guest use a device, "% fixed host" puts a host in place of this one that is the same everywhere,
 // "% fixed devices" a daemon whose domains have devices that are, "% editor COMMAND" is what edits files from then on. Lines that begin with "#" are comments.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -200,7 +201,7 @@ func (p *player) act(words []string) {
 		p.t.Fatalf("%s: %v", strings.Join(words, " "), err)
 	}
 	switch words[0] {
-	case "say":
+	case "say", "use", "leave":
 	case "reboot", "oom":
 		err = nextEvent(ctx, c, before.GetNewest())
 	default:
@@ -243,6 +244,8 @@ func happen(d *fake.Driver, what, uuid string, args []string) error {
 		return d.Write(uuid, 0, []byte(text))
 	case "oom":
 		return d.OOM(uuid, false)
+	case "use", "leave": // a device, by its alias
+		return d.Occupy(uuid, args[0], what == "use")
 	case "wait":
 		return nil
 	}
