@@ -2,6 +2,7 @@ package domain
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -185,7 +186,9 @@ func claims(dev *davitv1.Device) []claim {
 		add("the hardware address %s", "mac")
 		add("the name %s on the host", "target_dev")
 		add("the name %s inside", "guest_dev")
+		all = append(all, addressClaims(dev.GetInterface().GetIp())...)
 	case "hostdev":
+		all = append(all, addressClaims(dev.GetHostdev().GetIp())...)
 		add("the node %s", "source_block")
 		add("the node %s", "source_char")
 		add("the name %s on the host", "source_interface")
@@ -195,6 +198,17 @@ func claims(dev *davitv1.Device) []claim {
 		}
 	}
 	add("the alias %s", "alias")
+	return all
+}
+
+// addressClaims are those of addresses. Those of one link only are not unique.
+func addressClaims(ips []*davitv1.IpAddress) []claim {
+	var all []claim
+	for i, ip := range ips {
+		if addr, err := netip.ParseAddr(ip.GetAddress()); err == nil && !addr.IsLinkLocalUnicast() {
+			all = append(all, claim{"the address " + quote(addr.String()), entryOf("ip", i) + ".address"})
+		}
+	}
 	return all
 }
 
@@ -245,21 +259,22 @@ func exists(def *davitv1.Domain, dev, other *davitv1.Device, what string) error 
 	}
 }
 
-// clashes refuses devices of the host that have what a device of another kind has. Those of one kind are told apart elsewhere.
+// clashes refuses devices of the host that have what a device of another kind has, and interfaces that have an address of another. All else
+// is told where the devices of one kind are compared.
 func (v *validator) clashes(d *davitv1.Devices) {
 	owner := map[string]*davitv1.Device{}
-	hosts := 0
+	count := map[string]int{}
 	for _, dev := range Devices(&davitv1.Domain{Devices: d}) {
+		kind, _ := kindOf(dev)
 		for _, c := range claims(dev) {
 			first := owner[c.what]
-			if first == nil {
+			switch {
+			case first == nil:
 				owner[c.what] = dev
-			} else if first.GetHostdev() == nil && dev.GetHostdev() != nil && c.field != "alias" {
-				v.fault(entry("devices.hostdev", hosts, c.field), "%s has %s already", DescribeDevice(first), c.what)
+			case strings.HasPrefix(c.field, "ip[") && !sameDevice(first, dev), c.field != "alias" && first.GetHostdev() == nil && dev.GetHostdev() != nil:
+				v.fault(entry("devices."+kind, count[kind], c.field), "%s has %s already", DescribeDevice(first), c.what)
 			}
 		}
-		if dev.GetHostdev() != nil {
-			hosts++
-		}
+		count[kind]++
 	}
 }

@@ -23,7 +23,7 @@ const equipped = `<domain type='lxc'><name>web</name><uuid>6b3e9c1c-5f0e-4c0e-9a
 <filesystem><source dir='/srv/root'/><target dir='/'/></filesystem>
 <filesystem><source dir='/srv/data'/><target dir='/data/a'/></filesystem>
 <interface type='bridge'><mac address='52:54:00:00:00:01'/><source bridge='br0'/><guest dev='eth0'/></interface>
-<interface type='bridge'><mac address='52:54:00:00:00:02'/><source bridge='br0'/><target dev='web1'/></interface>
+<interface type='bridge'><mac address='52:54:00:00:00:02'/><source bridge='br0'/><target dev='web1'/><ip address='192.0.2.7'/><ip address='fe80::1'/></interface>
 <console type='pty'/>
 <hostdev mode='capabilities' type='misc'><source><char>/dev/fuse</char></source></hostdev>
 <hostdev mode='capabilities' type='net'><source><interface>eno2</interface></source></hostdev>
@@ -164,6 +164,8 @@ func TestAttachExists(t *testing.T) {
 		{"<interface type='ethernet'><target dev='web1'/></interface>", `has the name "web1" on the host already`},
 		{"<interface type='ethernet'><target dev='eno2'/></interface>", `has the name "eno2" on the host already`},
 		{"<interface type='ethernet'><alias name='ua-x'/></interface>", ""},
+		{"<interface type='ethernet'><ip address='192.0.2.7'/></interface>", `interface net1 "52:54:00:00:00:02" has the address "192.0.2.7" already`},
+		{"<interface type='ethernet'><ip address='fe80::1'/></interface>", ""},
 		{"<hostdev mode='capabilities' type='misc'><source><char>/dev/fuse</char></source></hostdev>", `hostdev hostdev0 "/dev/fuse" has the node "/dev/fuse" already`},
 		{"<hostdev mode='capabilities' type='storage'><source><block>/dev/sda</block></source></hostdev>", `disk scsi0-0-0 "sda" has the node "/dev/sda" already`},
 		{"<hostdev mode='capabilities' type='net'><source><interface>eth0</interface></source></hostdev>", `interface net0 "52:54:00:00:00:01" has the name "eth0" inside already`},
@@ -333,6 +335,7 @@ func TestCanPlug(t *testing.T) {
 // What kinds of devices have in common is refused in definitions, too.
 func TestDeviceClashes(t *testing.T) {
 	def := storedDef(t)
+	def.Devices.Interface[0].Ip = []*davitv1.IpAddress{{Address: "192.0.2.7", Family: davitv1.IpFamily_IP_FAMILY_IPV4}}
 	def.Devices.Hostdev = append(def.Devices.Hostdev,
 		&davitv1.Hostdev{Mode: davitv1.HostdevMode_HOSTDEV_MODE_CAPABILITIES, Type: davitv1.HostdevType_HOSTDEV_TYPE_STORAGE, SourceBlock: "/dev/sda"},
 		&davitv1.Hostdev{Mode: davitv1.HostdevMode_HOSTDEV_MODE_CAPABILITIES, Type: davitv1.HostdevType_HOSTDEV_TYPE_NET, SourceInterface: "eth0"},
@@ -346,6 +349,7 @@ func TestDeviceClashes(t *testing.T) {
 		got = append(got, v.String())
 	}
 	want := []string{
+		`/domain/devices/interface[2]/ip[1]/@address: interface "52:54:00:00:00:01" has the address "192.0.2.7" already`,
 		`/domain/devices/hostdev[4]/source/block: disk "sda" has the node "/dev/sda" already`,
 		`/domain/devices/hostdev[5]/source/interface: interface "52:54:00:00:00:01" has the name "eth0" inside already`,
 		`/domain/devices/hostdev[6]/source/interface: interface "52:54:00:00:00:02" has the name "web1" on the host already`,

@@ -72,7 +72,9 @@ type DeviceReporter interface {
 	BlockDevices(ctx context.Context) ([]*davitv1.BlockDeviceStatus, error)
 }
 
-// Completer is an instance that chooses names which the definition leaves open.
+// Completer is an instance that chooses names which the definition leaves open. They are its own affair: the definitions that it is given,
+// at Start, Recover and Update, hold none of them, and an instance that was recovered knows them still. It is asked after each start and
+// restart of init, after each Recover and each Update.
 type Completer interface {
 	// Complete writes into a copy of the definition that runs what was chosen: the names of host ends.
 	Complete(def *davitv1.Domain)

@@ -93,10 +93,10 @@ func TestUpdateFailures(t *testing.T) {
 	less.Devices.Interface = less.Devices.Interface[:1]
 	broken := errors.New("broken")
 	d.FailNextUpdate(broken)
-	if err := i.Update(t.Context(), less); !errors.Is(err, broken) {
+	if err = i.Update(t.Context(), less); !errors.Is(err, broken) {
 		t.Errorf("the failure that was asked for: %v", err)
 	}
-	if err := d.Occupy("one", "net1", true); err != nil {
+	if err = d.Occupy("one", "net1", true); err != nil {
 		t.Fatal(err)
 	}
 	err = i.Update(t.Context(), less)

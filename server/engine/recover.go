@@ -252,6 +252,7 @@ func (a *actor) recover(ctx context.Context, status store.Status) (alive bool, e
 // remember is the domain as its status has it, before it is known what became of the run.
 func (a *actor) remember(status store.Status) (snapshot, error) {
 	next := *a.current.Load()
+	domain.NameDevices(status.Definition) // an older davit named fewer
 	live, err := rest(status.Definition)
 	if err != nil {
 		return next, err

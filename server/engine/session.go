@@ -54,14 +54,14 @@ func (e *Engine) OpenConsole(ctx context.Context, q *davitv1.ConsoleOpen) (*Sess
 }
 
 // await opens a session, and waits a moment for one who has it and is leaving.
-func (s *sessions) await(ctx context.Context, open func() (driver.Stream, error)) (*Session, error) {
+func (t *sessions) await(ctx context.Context, open func() (driver.Stream, error)) (*Session, error) {
 	patience := time.NewTimer(leaving)
 	defer patience.Stop()
 	again := time.NewTicker(askAgain)
 	defer again.Stop()
 	for {
-		left := s.departure()
-		session, err := s.add(open())
+		left := t.departure()
+		session, err := t.add(open())
 		if e, ok := errors.AsType[*domain.Error](err); !ok || e.Reason != davitv1.ErrorReason_ERROR_REASON_RESOURCE_BUSY {
 			return session, err
 		}
