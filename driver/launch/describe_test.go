@@ -50,6 +50,10 @@ func fullPlan() *monitorv1.Plan {
 			Type: monitorv1.KernelFilesystemType_KERNEL_FILESYSTEM_TYPE_CGROUP2, Target: "/sys/fs/cgroup",
 		}}},
 	)
+	add(hold(plan, "disk 1"),
+		bindOf(&monitorv1.Bind{Source: "/srv/home", Target: "/home", Mapped: true, Flags: []monitorv1.MountFlag{monitorv1.MountFlag_MOUNT_FLAG_NODEV}}),
+		imageOf(&monitorv1.Image{Held: "disk 1", Type: "ext4", Target: "/disk", ReadOnly: true, Mapped: true}),
+	)
 	plan.Init.User, plan.Init.Group, plan.Init.NoNewPrivs = "web", "www", true
 	plan.Init.Rlimits = []*monitorv1.Rlimit{{Resource: 7, Soft: 1024, Hard: 1<<64 - 1}}
 	plan.Policy = &monitorv1.Policy{
@@ -63,6 +67,12 @@ func TestDescribe(t *testing.T) {
 	plan := newPlan("/srv/root", "pause")
 	plan.Operations[0].GetRootBind().ReadOnly = true
 	golden(t, "plain.txt", launch.Describe(plan))
+	hold(plan, "sda").Operations[0] = &monitorv1.Operation{Step: &monitorv1.Operation_RootImage{RootImage: &monitorv1.RootImage{
+		Held: "sda", Type: "xfs", ReadOnly: true, Mapped: true,
+	}}}
+	if text := launch.Describe(plan); !strings.Contains(text, "\nhold sda\nroot image sda of type xfs read-only mapped\n") {
+		t.Error(text)
+	}
 }
 
 // A plan that a newer davitd made, or a careless one, can be described and is refused.
@@ -116,23 +126,31 @@ func TestDescribeSyscalls(t *testing.T) {
 
 func TestCheckRefuses(t *testing.T) {
 	for name, spoil := range map[string]func(p *monitorv1.Plan){
-		"no root":        func(p *monitorv1.Plan) { p.Operations = p.Operations[1:] },
-		"two roots":      func(p *monitorv1.Plan) { add(p, p.Operations[0]) },
-		"no lower":       func(p *monitorv1.Plan) { withOverlay(p) },
-		"no program":     func(p *monitorv1.Plan) { p.Init.Argv = nil },
-		"NUL":            func(p *monitorv1.Plan) { p.Init.Env = []string{"A=\x00"} },
-		"relative cwd":   func(p *monitorv1.Plan) { p.Init.Cwd = "bin" },
-		"console":        func(p *monitorv1.Plan) { p.Init.Console = 3 },
-		"no dev":         func(p *monitorv1.Plan) { p.Operations = append(p.Operations[:3:3], p.Operations[6:]...) },
-		"console bind":   func(p *monitorv1.Plan) { p.Consoles = p.Consoles[:1] },
-		"no UTS":         func(p *monitorv1.Plan) { p.Namespaces.Uts = false },
-		"no network":     func(p *monitorv1.Plan) { p.Namespaces.Net = false },
-		"map without 0":  func(p *monitorv1.Plan) { withUserNamespace(p).UidMap[0].Inside = 1 },
-		"no map":         func(p *monitorv1.Plan) { withUserNamespace(p).GidMap = nil },
-		"relative path":  func(p *monitorv1.Plan) { add(p, mask("proc/keys")) },
-		"root as target": func(p *monitorv1.Plan) { add(p, mask("/")) },
-		"dots":           func(p *monitorv1.Plan) { add(p, mask("/proc/../etc")) },
-		"path with NUL":  func(p *monitorv1.Plan) { add(p, mask("/proc\x00")) },
+		"no root":         func(p *monitorv1.Plan) { p.Operations = p.Operations[1:] },
+		"two roots":       func(p *monitorv1.Plan) { add(p, p.Operations[0]) },
+		"no lower":        func(p *monitorv1.Plan) { withOverlay(p) },
+		"no program":      func(p *monitorv1.Plan) { p.Init.Argv = nil },
+		"NUL":             func(p *monitorv1.Plan) { p.Init.Env = []string{"A=\x00"} },
+		"relative cwd":    func(p *monitorv1.Plan) { p.Init.Cwd = "bin" },
+		"console":         func(p *monitorv1.Plan) { p.Init.Console = 3 },
+		"no dev":          func(p *monitorv1.Plan) { p.Operations = append(p.Operations[:3:3], p.Operations[6:]...) },
+		"console bind":    func(p *monitorv1.Plan) { p.Consoles = p.Consoles[:1] },
+		"no UTS":          func(p *monitorv1.Plan) { p.Namespaces.Uts = false },
+		"no network":      func(p *monitorv1.Plan) { p.Namespaces.Net = false },
+		"map without 0":   func(p *monitorv1.Plan) { withUserNamespace(p).UidMap[0].Inside = 1 },
+		"no map":          func(p *monitorv1.Plan) { withUserNamespace(p).GidMap = nil },
+		"relative path":   func(p *monitorv1.Plan) { add(p, mask("proc/keys")) },
+		"root as target":  func(p *monitorv1.Plan) { add(p, mask("/")) },
+		"dots":            func(p *monitorv1.Plan) { add(p, mask("/proc/../etc")) },
+		"path with NUL":   func(p *monitorv1.Plan) { add(p, mask("/proc\x00")) },
+		"held twice":      func(p *monitorv1.Plan) { hold(p, "a", "a") },
+		"held by no name": func(p *monitorv1.Plan) { hold(p, "") },
+		"image of what is not held": func(p *monitorv1.Plan) {
+			add(p, imageOf(&monitorv1.Image{Held: "a", Type: "ext4", Target: "/x"}))
+		},
+		"image of an unknown type": func(p *monitorv1.Plan) {
+			add(hold(p, "a"), imageOf(&monitorv1.Image{Held: "a", Type: "fuse", Target: "/x"}))
+		},
 		"filesystem": func(p *monitorv1.Plan) {
 			add(p, &monitorv1.Operation{Step: &monitorv1.Operation_KernelFilesystem{KernelFilesystem: &monitorv1.KernelFilesystem{Target: "/x"}}})
 		},

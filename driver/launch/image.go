@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -57,11 +58,31 @@ func (t *tree) mapped(mount *os.File) (*os.File, error) {
 	if err == nil {
 		err = fs.MapIDs(mount, t.userns)
 	}
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EPERM) {
+		err = fmt.Errorf("ids cannot be mapped on %s, or not on what is mounted below it: %w", filesystemOf(mount), err)
+	}
 	if err != nil {
 		_ = mount.Close()
 		return nil, err
 	}
 	return mount, nil
+}
+
+// filesystemOf is what a mount is of, in the kernel's word for those that are known not to map ids.
+func filesystemOf(mount *os.File) string {
+	var stat unix.Statfs_t
+	if err := unix.Fstatfs(int(mount.Fd()), &stat); err != nil {
+		return "its filesystem"
+	}
+	known := map[int64]string{
+		unix.OVERLAYFS_SUPER_MAGIC: "overlay", unix.NFS_SUPER_MAGIC: "nfs", unix.FUSE_SUPER_MAGIC: "fuse",
+		unix.PROC_SUPER_MAGIC: "proc", unix.SYSFS_MAGIC: "sysfs", unix.V9FS_MAGIC: "9p", unix.CIFS_SUPER_MAGIC: "cifs",
+		unix.TMPFS_MAGIC: "tmpfs", unix.SQUASHFS_MAGIC: "squashfs",
+	}
+	if name := known[stat.Type]; name != "" {
+		return name
+	}
+	return fmt.Sprintf("its filesystem (type %#x)", stat.Type)
 }
 
 // haveUserns makes a user namespace with the maps of the container, which there is none of yet.

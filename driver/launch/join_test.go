@@ -41,7 +41,12 @@ func join(tb testing.TB, guest *launch.Guest, p *monitorv1.Process) (output, lau
 		tb.Fatal(err)
 	}
 	defer func() { _ = out.Close() }()
-	process, err := launch.Join(guest.Target(launch.Descriptors{}), p, launch.Stdio{Stdin: nullFiles(tb).Stdin, Stdout: in, Stderr: in})
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = null.Close() }()
+	process, err := launch.Join(guest.Target(launch.Descriptors{}), p, launch.Stdio{Stdin: null, Stdout: in, Stderr: in})
 	_ = in.Close()
 	if err != nil {
 		tb.Fatalf("join: %v", err)

@@ -155,7 +155,13 @@ type output []string
 // run launches a plan and gives the output of its first console and how init ended.
 func run(tb testing.TB, plan *monitorv1.Plan) (output, launch.Exit) {
 	tb.Helper()
-	guest, err := launch.Launch(plan, launch.Descriptors{})
+	return runHolding(tb, plan)
+}
+
+// runHolding is run for a plan that holds something.
+func runHolding(tb testing.TB, plan *monitorv1.Plan, held ...*os.File) (output, launch.Exit) {
+	tb.Helper()
+	guest, err := launch.Launch(plan, launch.Descriptors{Held: held})
 	if err != nil {
 		tb.Fatalf("launch: %v", err)
 	}

@@ -28,6 +28,9 @@ func startSubject(tb testing.TB, plan *monitorv1.Plan) *subject {
 // path is one of the container as the host reaches it.
 func (s *subject) path(path string) string { return fmt.Sprintf("/proc/%d/root%s", s.PID, path) }
 
+// proc is a path of init in proc(5).
+func (s *subject) proc(path string) string { return fmt.Sprintf("/proc/%d/%s", s.PID, path) }
+
 // revise changes devices. The plan of the change is that of the container with what comes, and without what goes.
 func (s *subject) revise(r *monitorv1.Revise, held ...*os.File) error {
 	s.Helper()

@@ -132,6 +132,15 @@ func write(args []string) error {
 	return nil
 }
 
+// flip has two files change places for ever: ONE OTHER.
+func flip(args []string) error {
+	say("flipping")
+	for {
+		// One of them cannot be moved while something is mounted on it.
+		_ = unix.Renameat2(unix.AT_FDCWD, args[0], unix.AT_FDCWD, args[1], unix.RENAME_EXCHANGE)
+	}
+}
+
 // mkdir makes a folder.
 func mkdir(args []string) error {
 	if err := unix.Mkdir(args[0], 0o755); err != nil {
@@ -152,6 +161,21 @@ func chmod(args []string) error {
 		return err
 	}
 	return unix.Fchmod(fd, uint32(mode))
+}
+
+// open opens files for reading.
+func open(args []string) error {
+	for _, path := range args {
+		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		say("opened", path)
+		if err := unix.Close(fd); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // node makes a character device and opens it: PATH MAJOR MINOR.
