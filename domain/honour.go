@@ -127,16 +127,14 @@ func (h *honesty) timer(i int, t *davitv1.Timer) {
 
 func (h *honesty) filesystem(i int, f *davitv1.Filesystem) {
 	switch f.GetType() {
-	case davitv1.FilesystemType_FILESYSTEM_TYPE_FILE, davitv1.FilesystemType_FILESYSTEM_TYPE_BLOCK:
-		h.warn(entry("devices.filesystem", i, "type"), "filesystem images come with the devices; the domain cannot start")
 	case davitv1.FilesystemType_FILESYSTEM_TYPE_TEMPLATE:
 		h.warn(entry("devices.filesystem", i, "type"), "templates are not supported; the domain cannot start")
 	case davitv1.FilesystemType_FILESYSTEM_TYPE_VOLUME:
 		h.warn(entry("devices.filesystem", i, "type"), "storage volumes are not supported; the domain cannot start")
 	default:
 	}
-	if f.GetAccessmode() > davitv1.FilesystemAccessMode_FILESYSTEM_ACCESS_MODE_PASSTHROUGH {
-		h.warn(entry("devices.filesystem", i, "accessmode"), "passthrough is the only access mode that acts yet")
+	if f.GetAccessmode() == davitv1.FilesystemAccessMode_FILESYSTEM_ACCESS_MODE_SQUASH {
+		h.warn(entry("devices.filesystem", i, "accessmode"), "the kernel cannot show all ids as one; the domain cannot start")
 	}
 }
 

@@ -242,7 +242,7 @@ func TestManyWarnings(t *testing.T) {
 	def := minimal()
 	def.Devices = &davitv1.Devices{}
 	for range 1000 {
-		def.Devices.Disk = append(def.Devices.Disk, &davitv1.Disk{Type: davitv1.DiskType_DISK_TYPE_FILE})
+		def.Devices.Disk = append(def.Devices.Disk, &davitv1.Disk{Driver: &davitv1.DiskDriver{Io: "native"}})
 	}
 	warnings := domain.NotHonoured(def)
 	if last := warnings[len(warnings)-1]; len(warnings) != 65 || last.GetMessage() != "and 936 more" {

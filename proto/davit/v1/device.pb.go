@@ -1180,11 +1180,11 @@ type Disk struct {
 	TargetBus DiskBus `protobuf:"varint,7,opt,name=target_bus,json=targetBus,enum=davit.v1.DiskBus" json:"target_bus,omitempty"`
 	// The domain cannot write to it.
 	Readonly bool `protobuf:"varint,8,opt,name=readonly" json:"readonly,omitempty"`
-	// Other domains may use it at the same time.
+	// Other domains may use it at the same time, if they say so too.
 	Shareable bool `protobuf:"varint,9,opt,name=shareable" json:"shareable,omitempty"`
-	// Changes are dropped when the domain stops.
+	// Changes are dropped when the domain stops; refused for containers.
 	Transient bool `protobuf:"varint,10,opt,name=transient" json:"transient,omitempty"`
-	// Serial number that the guest sees.
+	// Serial number that the guest sees: /dev/disk/by-id/BUS-SERIAL is the disk, too.
 	Serial string `protobuf:"bytes,11,opt,name=serial" json:"serial,omitempty"`
 	// Name of the device in the running domain. Output only.
 	Alias string `protobuf:"bytes,15,opt,name=alias" json:"alias,omitempty"`
@@ -1584,7 +1584,8 @@ type Filesystem struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where the content comes from.
 	Type FilesystemType `protobuf:"varint,1,opt,name=type,enum=davit.v1.FilesystemType" json:"type,omitempty"`
-	// How the host's ids show in the domain; passthrough is the only one that acts yet.
+	// How the host's ids show in the domain. Mapped needs <idmap> to differ from passthrough, and is none of overlays and of a root
+	// that is a folder; squash is refused.
 	Accessmode FilesystemAccessMode `protobuf:"varint,2,opt,name=accessmode,enum=davit.v1.FilesystemAccessMode" json:"accessmode,omitempty"`
 	// Copy on write over a source of type mount; davit's own element.
 	OverlayUpper OverlayUpper `protobuf:"varint,3,opt,name=overlay_upper,json=overlayUpper,enum=davit.v1.OverlayUpper" json:"overlay_upper,omitempty"`
@@ -1592,9 +1593,10 @@ type Filesystem struct {
 	Driver *FilesystemDriver `protobuf:"bytes,4,opt,name=driver" json:"driver,omitempty"`
 	// Source of type mount: a folder of the host. Source of type bind: a folder inside the domain. Absolute; must exist at start.
 	SourceDir string `protobuf:"bytes,5,opt,name=source_dir,json=sourceDir" json:"source_dir,omitempty"`
-	// Source of type file: an image on the host.
+	// Source of type file: an image on the host that holds an ext2, ext3, ext4, xfs, btrfs, erofs or squashfs. One domain can use it
+	// at a time, or several that only read.
 	SourceFile string `protobuf:"bytes,6,opt,name=source_file,json=sourceFile" json:"source_file,omitempty"`
-	// Source of type block: a block device of the host.
+	// Source of type block: a block device of the host, as an image.
 	SourceDev string `protobuf:"bytes,7,opt,name=source_dev,json=sourceDev" json:"source_dev,omitempty"`
 	// Source of type template: its name.
 	SourceName string `protobuf:"bytes,8,opt,name=source_name,json=sourceName" json:"source_name,omitempty"`
@@ -2828,13 +2830,14 @@ var File_davit_v1_device_proto protoreflect.FileDescriptor
 
 const file_davit_v1_device_proto_rawDesc = "" +
 	"\n" +
-	"\x15davit/v1/device.proto\x12\bdavit.v1\x1a\x12davit/v1/xml.proto\"\xde\x05\n" +
+	"\x15davit/v1/device.proto\x12\bdavit.v1\x1a\x12davit/v1/xml.proto\"\x9d\x05\n" +
 	"\aDevices\x12*\n" +
 	"\bemulator\x18\x01 \x01(\tB\x0e\xda\xce\x18\n" +
 	"\n" +
-	"\bemulatorR\bemulator\x12K\n" +
-	"\x04disk\x18\x02 \x03(\v2\x0e.davit.v1.DiskB'\xda\xce\x18#\n" +
-	"\x04diskB\x1bdisks come with the devicesR\x04disk\x12F\n" +
+	"\bemulatorR\bemulator\x12.\n" +
+	"\x04disk\x18\x02 \x03(\v2\x0e.davit.v1.DiskB\n" +
+	"\xda\xce\x18\x06\n" +
+	"\x04diskR\x04disk\x12F\n" +
 	"\n" +
 	"controller\x18\x03 \x03(\v2\x14.davit.v1.ControllerB\x10\xda\xce\x18\f\n" +
 	"\n" +
@@ -2848,10 +2851,10 @@ const file_davit_v1_device_proto_rawDesc = "" +
 	"\tinterface\x18\x05 \x03(\v2\x13.davit.v1.InterfaceB\x0f\xda\xce\x18\v\n" +
 	"\tinterfaceR\tinterface\x12:\n" +
 	"\aconsole\x18\b \x03(\v2\x11.davit.v1.ConsoleB\r\xda\xce\x18\t\n" +
-	"\aconsoleR\aconsole\x12^\n" +
+	"\aconsoleR\aconsole\x12:\n" +
 	"\ahostdev\x18\n" +
-	" \x03(\v2\x11.davit.v1.HostdevB1\xda\xce\x18-\n" +
-	"\ahostdevB\"host devices come with the devicesR\ahostdev\x12\xe9\x01\n" +
+	" \x03(\v2\x11.davit.v1.HostdevB\r\xda\xce\x18\t\n" +
+	"\ahostdevR\ahostdev\x12\xe9\x01\n" +
 	"\x05other\x182 \x03(\tB\xd2\x01\xda\xce\x18\xcd\x01\n" +
 	"\x01*J\x05leaseJ\tsmartcardJ\x06serialJ\bparallelJ\achannelJ\x05inputJ\x03tpmJ\bgraphicsJ\x05soundJ\x05audioJ\x05videoJ\bredirdevJ\vredirfilterJ\x03hubJ\bwatchdogJ\n" +
 	"memballoonJ\x03rngJ\x05nvramJ\x05panicJ\x05shmemJ\x06memoryJ\x05iommuJ\x05vsockJ\x06cryptoJ\x06pstoreR\x05other\"\x81\x02\n" +
@@ -2938,7 +2941,7 @@ const file_davit_v1_device_proto_rawDesc = "" +
 	"\x05alias\x18\x0f \x01(\tB\x13\xda\xce\x18\x0f\n" +
 	"\valias/@name0\x01R\x05alias\x12I\n" +
 	"\x05other\x182 \x03(\tB3\xda\xce\x18/\n" +
-	"\x01*J\x06driverJ\x06masterJ\x06targetJ\tpcihole64J\aaddressR\x05other\"\xff\n" +
+	"\x01*J\x06driverJ\x06masterJ\x06targetJ\tpcihole64J\aaddressR\x05other\"\x84\n" +
 	"\n" +
 	"\n" +
 	"Filesystem\x12@\n" +
@@ -2949,18 +2952,18 @@ const file_davit_v1_device_proto_rawDesc = "" +
 	"\v@accessmode*\vpassthroughR\n" +
 	"accessmode\x12W\n" +
 	"\roverlay_upper\x18\x03 \x01(\x0e2\x16.davit.v1.OverlayUpperB\x1a\xda\xce\x18\x16\n" +
-	"\x14davit:overlay/@upperR\foverlayUpper\x12i\n" +
-	"\x06driver\x18\x04 \x01(\v2\x1a.davit.v1.FilesystemDriverB5\xda\xce\x181\n" +
-	"\x06driverB'filesystem images come with the devicesR\x06driver\x120\n" +
+	"\x14davit:overlay/@upperR\foverlayUpper\x12@\n" +
+	"\x06driver\x18\x04 \x01(\v2\x1a.davit.v1.FilesystemDriverB\f\xda\xce\x18\b\n" +
+	"\x06driverR\x06driver\x120\n" +
 	"\n" +
 	"source_dir\x18\x05 \x01(\tB\x11\xda\xce\x18\r\n" +
-	"\vsource/@dirR\tsourceDir\x12\\\n" +
-	"\vsource_file\x18\x06 \x01(\tB;\xda\xce\x187\n" +
-	"\fsource/@fileB'filesystem images come with the devicesR\n" +
-	"sourceFile\x12Y\n" +
+	"\vsource/@dirR\tsourceDir\x123\n" +
+	"\vsource_file\x18\x06 \x01(\tB\x12\xda\xce\x18\x0e\n" +
+	"\fsource/@fileR\n" +
+	"sourceFile\x120\n" +
 	"\n" +
-	"source_dev\x18\a \x01(\tB:\xda\xce\x186\n" +
-	"\vsource/@devB'filesystem images come with the devicesR\tsourceDev\x12P\n" +
+	"source_dev\x18\a \x01(\tB\x11\xda\xce\x18\r\n" +
+	"\vsource/@devR\tsourceDev\x12P\n" +
 	"\vsource_name\x18\b \x01(\tB/\xda\xce\x18+\n" +
 	"\fsource/@nameB\x1btemplates are not supportedR\n" +
 	"sourceName\x12V\n" +
@@ -2985,14 +2988,14 @@ const file_davit_v1_device_proto_rawDesc = "" +
 	"\x10space_soft_limit\x18\x11 \x01(\x04BY\xda\xce\x18U\n" +
 	"\x10space_soft_limit\x10\x02\x1a\x16space_soft_limit/@unitB'only hard limits of space are supportedR\x0espaceSoftLimit\x125\n" +
 	"\x05other\x182 \x03(\tB\x1f\xda\xce\x18\x1b\n" +
-	"\x01*J\x06binaryJ\x05idmapJ\aaddressR\x05other\"\x87\x01\n" +
+	"\x01*J\x06binaryJ\x05idmapJ\aaddressR\x05other\"\xb1\x01\n" +
 	"\x10FilesystemDriver\x12\x1f\n" +
 	"\x04type\x18\x01 \x01(\tB\v\xda\xce\x18\a\n" +
 	"\x05@typeR\x04type\x12%\n" +
 	"\x06format\x18\x02 \x01(\tB\r\xda\xce\x18\t\n" +
-	"\a@formatR\x06format\x12+\n" +
-	"\bwrpolicy\x18\x03 \x01(\tB\x0f\xda\xce\x18\v\n" +
-	"\t@wrpolicyR\bwrpolicy\"\xff\n" +
+	"\a@formatR\x06format\x12U\n" +
+	"\bwrpolicy\x18\x03 \x01(\tB9\xda\xce\x185\n" +
+	"\t@wrpolicyB(the host's kernel decides when it writesR\bwrpolicy\"\xff\n" +
 	"\n" +
 	"\tInterface\x12>\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x17.davit.v1.InterfaceTypeB\x11\xda\xce\x18\r\n" +
