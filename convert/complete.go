@@ -33,12 +33,10 @@ func (o Origin) Of(field string) (p Place, value string) {
 	return Place{Name: field}, ""
 }
 
-// Complete brings what a converter made into canonical form and reports what cannot be, each where it comes from. It does
-// nothing if there are faults already.
+// Complete brings what a converter made into canonical form and reports what cannot be, each where it comes from. If there are
+// faults already, it reports only values that are wrong in themselves: the rest may be for want of what was not read.
 func Complete(def *davitv1.Domain, r *Report, from Origin) {
-	if r.Failed() {
-		return
-	}
+	failed := r.Failed()
 	domain.Normalize(def)
 	err := domain.Validate(def)
 	if err == nil {
@@ -51,6 +49,9 @@ func Complete(def *davitv1.Domain, r *Report, from Origin) {
 	}
 	for _, v := range e.Violations {
 		p, value := from.Of(v.Field)
+		if failed && (value == "" || !strings.Contains(v.Message, Quote(value))) {
+			continue
+		}
 		if value != "" && strings.Contains(v.Message, Quote(value)) {
 			value = ""
 		}

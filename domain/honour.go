@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"cmp"
 	"fmt"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -136,6 +137,28 @@ func (h *honesty) filesystem(i int, f *davitv1.Filesystem) {
 	if f.GetAccessmode() == davitv1.FilesystemAccessMode_FILESYSTEM_ACCESS_MODE_SQUASH {
 		h.warn(entry("devices.filesystem", i, "accessmode"), "the kernel cannot show all ids as one; the domain cannot start")
 	}
+}
+
+// leastMemory is below what any program takes to start in a container, the kernel's own memory for it included.
+const leastMemory = 1024
+
+// senseless tells of what a definition may say and no domain can run with.
+func senseless(def *davitv1.Domain) []*davitv1.Warning {
+	field, limit := "memory_kib", cmp.Or(def.GetMemtune().GetHardLimitKib(), def.GetCurrentMemoryKib(), def.GetMemoryKib())
+	switch limit {
+	case def.GetMemtune().GetHardLimitKib():
+		field = "memtune.hard_limit_kib"
+	case def.GetMemoryKib():
+	default:
+		field = "current_memory_kib"
+	}
+	if limit >= leastMemory {
+		return nil
+	}
+	return []*davitv1.Warning{{
+		XmlPath: xmlPathOf(field), Field: field,
+		Message: fmt.Sprintf("no program can be started with %d KiB; a number without a unit is in KiB", limit),
+	}}
 }
 
 // arch32 are the 32-bit architectures by the 64-bit one that runs their programs.

@@ -313,6 +313,10 @@ func (p *parser) attributes(n *node, e *element, m protoreflect.Message, at *pla
 			}
 		default:
 			where.field = known.field.name
+			if why := idle[known.field.desc.FullName()][a.value]; why != "" && !p.strict {
+				p.warnings = append(p.warnings, &davitv1.Warning{XmlPath: where.xmlPath(), Field: where.fieldPath(), Message: quote(a.value) + " is ignored: " + why})
+				continue
+			}
 			p.set(n, a.value, a.offset, known.field, m, where)
 		}
 	}

@@ -164,7 +164,7 @@ func (d *decoder) value(n *yaml.Node, f *field, at *place) (protoreflect.Value, 
 	case kind == protoreflect.BoolKind && n.Tag == boolTag && (n.Value == "true" || n.Value == "false"):
 		return protoreflect.ValueOfBool(n.Value == "true"), true
 	case isNumber(kind) && n.Tag == intTag && isPlainNumber(n.Value):
-		v, err = parseNumber(kind, n.Value)
+		v, err = f.parseNumber(n.Value)
 	default:
 		err = fmt.Errorf("%s is not %s", describe(n), kindWord(kind))
 	}

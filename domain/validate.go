@@ -183,6 +183,9 @@ func (v *validator) processors(def *davitv1.Domain) {
 			v.fault("vcpu.cpuset", "%s", err)
 		}
 	}
+	if cpu != nil && cpu.GetCount() == 0 {
+		v.fault("vcpu.count", "a domain needs a processor")
+	}
 	if cpu.GetCount() > MaxCPU {
 		v.fault("vcpu.count", "%d processors are above %d", cpu.GetCount(), MaxCPU)
 	}

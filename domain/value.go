@@ -37,7 +37,22 @@ func (f *field) parse(text, unit string) (protoreflect.Value, error) {
 		n, err := parseSize(text, unit, f.opts.GetUnit())
 		return protoreflect.ValueOfUint64(n), err
 	}
-	return parseNumber(f.desc.Kind(), text)
+	return f.parseNumber(text)
+}
+
+// parseNumber reads a number of the field. One that has a value where the document gives none cannot be 0, which is none.
+func (f *field) parseNumber(text string) (protoreflect.Value, error) {
+	v, err := parseNumber(f.desc.Kind(), text)
+	if err == nil && f.hasPre && !f.desc.HasPresence() && v.Equal(f.desc.Default()) {
+		return v, fmt.Errorf("%s is not a number above 0; without one it is %s", quote(text), f.opts.GetDefaultValue())
+	}
+	return v, err
+}
+
+// idle are words of libvirt that stand for nothing in a container, by the field that would hold them, with the reason. They
+// are not kept.
+var idle = map[protoreflect.FullName]map[string]string{
+	"davit.v1.Clock.adjustment": {"reset": "containers have the host's clock, which no guest has adjusted"},
 }
 
 func (f *field) boolWords() (yes, no string) {

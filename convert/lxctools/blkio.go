@@ -73,6 +73,7 @@ func (r *reading) deviceWeight(list []setting) {
 		if d, ok := r.device(s, words[0]); ok {
 			if n, ok := r.weight(s, words[1]); ok {
 				d.Weight = n
+				r.spelt(d.GetPath()+" weight", s, words[1])
 			}
 		}
 	}
@@ -127,6 +128,7 @@ func (r *reading) rate(s setting, d *davitv1.BlkioDevice, limit, text string) {
 		r.fault(s, text, "is not a rate: a number of bytes, or of operations below %d", uint64(math.MaxUint32)+1)
 		return
 	}
+	r.spelt(d.GetPath()+" "+limit, s, text)
 	switch limit {
 	case "rbps":
 		d.ReadBytesSec = bytes

@@ -37,7 +37,7 @@ const (
 func Parse(name string, text []byte, o Options) (*davitv1.Domain, []convert.Warning, error) {
 	r := &reading{
 		options: o, origin: convert.Origin{}, def: newDomain(),
-		targets: map[string]int{}, blkio: map[string]*davitv1.BlkioDevice{}, nodes: map[string]bool{},
+		limits: map[string]setting{}, targets: map[string]int{}, blkio: map[string]*davitv1.BlkioDevice{}, nodes: map[string]bool{},
 	}
 	l := &loader{report: &r.Report, options: o}
 	l.text(name, string(text), 0)
@@ -73,7 +73,8 @@ type reading struct {
 	hostNet bool // the network is the host's
 	hints   int  // words that were looked for among those that are known
 
-	targets map[string]int // places of filesystems by what they are mounted on
+	limits  map[string]setting // the settings of cgroups by the fields that they became
+	targets map[string]int     // places of filesystems by what they are mounted on
 	blkio   map[string]*davitv1.BlkioDevice
 	nodes   map[string]bool // devices of the host by their paths
 }
@@ -156,8 +157,23 @@ func (r *reading) fault(s setting, value, format string, args ...any) {
 	r.Fault(s.place(), value, format, args...)
 }
 
-// from says which setting a field of the definition comes from.
-func (r *reading) from(field string, s setting) { r.origin.Set(field, s.place(), s.value) }
+// from says which setting a field of the definition comes from. Where a limit is spelt for both versions of cgroups, the one that
+// does not count is told.
+func (r *reading) from(field string, s setting) {
+	if strings.HasPrefix(s.key, "lxc.cgroup") && field != "memory_kib" { // which is told of as memtune.hard_limit_kib
+		r.spelt(field, s, s.value)
+	}
+	r.origin.Set(field, s.place(), s.value)
+}
+
+// spelt notes which setting a limit is of, with its value, and tells of one by another key that it replaces.
+func (r *reading) spelt(limit string, s setting, value string) {
+	if other, twice := r.limits[limit]; twice && other.key != s.key && other.value != value {
+		r.warn(other, "%s says another value of this limit, %s, which counts", s.given, convert.Quote(value))
+	}
+	s.value = value
+	r.limits[limit] = s
+}
 
 // number reads a whole number of at most limit.
 func (r *reading) number(s setting, text string, limit uint64) (uint64, bool) {

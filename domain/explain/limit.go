@@ -35,7 +35,7 @@ var limits = map[string][]span{
 	"Restart.limit":        {{1, 1000}},
 	"Restart.max_delay_ms": {{1, 3600000}},
 	"Route.prefix":         {{0, 128}},
-	"Vcpu.count":           {{0, domain.MaxCPU}},
+	"Vcpu.count":           {{1, domain.MaxCPU}},
 	"VlanTag.id":           {{1, 4094}},
 }
 
