@@ -6,18 +6,18 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"strings"
-	"sync/atomic"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 )
 
 // Host is the network namespace in which host ends are made. Its methods may be called from any goroutine.
 type Host struct {
-	h    *netlink.Handle
-	ns   *os.File
-	next atomic.Uint32 // number of the next name that is made up
+	h      *netlink.Handle
+	socket *nl.SocketHandle // for what h does not do
+	ns     *os.File
 }
 
 // Open opens the namespace that ns is, or the caller's own if it is nil. The file stays the caller's.
@@ -31,7 +31,13 @@ func Open(ns *os.File) (*Host, error) {
 		_ = own.Close()
 		return nil, err
 	}
-	return &Host{h: h, ns: own}, nil
+	socket, err := openSocket(own)
+	if err != nil {
+		h.Close()
+		_ = own.Close()
+		return nil, err
+	}
+	return &Host{h: h, socket: socket, ns: own}, nil
 }
 
 func reopen(ns *os.File) (*os.File, error) {
@@ -43,7 +49,7 @@ func reopen(ns *os.File) (*os.File, error) {
 
 // inside opens a netlink socket in a namespace.
 func inside(ns *os.File) (*netlink.Handle, error) {
-	h, err := netlink.NewHandleAt(netns.NsHandle(ns.Fd()))
+	h, err := netlink.NewHandleAt(netns.NsHandle(ns.Fd()), unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("open netlink socket in namespace: %w", err)
 	}
@@ -53,6 +59,7 @@ func inside(ns *os.File) (*netlink.Handle, error) {
 // Close lets go of the namespace. Interfaces stay.
 func (host *Host) Close() error {
 	host.h.Close()
+	host.socket.Close()
 	return host.ns.Close()
 }
 
@@ -101,10 +108,6 @@ func isNotFound(err error) bool {
 // hostPrefix begins the names that are made up for host ends, as libvirt's do.
 const hostPrefix = "vnet"
 
-// hostName makes up the next name of a host end. Others take names as well: whoever uses it goes on while the name is
-// taken.
-func (host *Host) hostName() string { return fmt.Sprintf("%s%d", hostPrefix, host.next.Add(1)-1) }
-
 // hostMAC is the hardware address of a host end: the guest's with a first byte so high that a bridge never takes it for
 // its own, which would change with every domain that comes and goes.
 func hostMAC(guest net.HardwareAddr) net.HardwareAddr {
@@ -118,9 +121,4 @@ func hostMAC(guest net.HardwareAddr) net.HardwareAddr {
 		mac[0] = 0xfe
 	}
 	return mac
-}
-
-// ours tells whether an interface belongs to an owner, or to one whose name begins with a prefix.
-func ours(l netlink.Link, prefix string) bool {
-	return prefix != "" && strings.HasPrefix(l.Attrs().Alias, prefix)
 }

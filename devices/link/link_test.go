@@ -265,19 +265,62 @@ func TestDetach(t *testing.T) {
 	}
 }
 
+const (
+	keptID = "5f9c6d2e-9d6c-4a6b-8f1e-0c1d2e3f4a5b"
+	lostID = "6f9c6d2e-9d6c-4a6b-8f1e-0c1d2e3f4a5b"
+)
+
 // TestSweep removes what an instance has forgotten, and nothing of others.
 func TestSweep(t *testing.T) {
 	b := setUp(t)
-	kept := b.attach(t, link.Spec{Guest: "a", Owner: "davit-i1-kept"})
-	b.attach(t, link.Spec{Guest: "b", Owner: "davit-i1-lost", Bandwidth: link.Bandwidth{Outbound: link.Limit{Average: 1 << 20}}})
-	other := b.attach(t, link.Spec{Guest: "c", Owner: "davit-i2-lost", Bandwidth: link.Bandwidth{Outbound: link.Limit{Average: 1 << 20}}})
-	if err := b.Sweep("davit-i1-", func(owner string) bool { return owner == "davit-i1-kept" }); err != nil {
+	limit := link.Bandwidth{Outbound: link.Limit{Average: 1 << 20}}
+	kept := b.attach(t, link.Spec{Guest: "a", Owner: "davit-i1-" + keptID})
+	b.attach(t, link.Spec{Guest: "b", Owner: "davit-i1-" + lostID, Bandwidth: limit})
+	other := b.attach(t, link.Spec{Guest: "c", Owner: "davit-i2-" + lostID, Bandwidth: limit})
+	// Half made ones of the same three.
+	b.halfMade(t, "davit-i1-"+keptID, "x")
+	b.halfMade(t, "davit-i1-"+lostID, "y")
+	b.halfMade(t, "davit-i2-"+lostID, "z")
+	if err := b.Sweep("davit-i1-", []string{"davit-i1-" + keptID}); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"br0", fmt.Sprintf("dvifb%d", other.HostIndex), "lo", kept.Host, other.Host}
+	want := []string{
+		"br0", fmt.Sprintf("dvifb%d", other.HostIndex), "lo", kept.Host, other.Host,
+		link.MakingName("davit-i1-" + keptID), link.MakingName("davit-i2-" + lostID),
+	}
 	slices.Sort(want)
 	if diff := cmp.Diff(want, b.names(t, b.h)); diff != "" {
 		t.Errorf("on the host (-want +got):\n%s", diff)
+	}
+}
+
+// halfMade leaves a pair as somebody does who is killed before he can mark it.
+func (b *bench) halfMade(tb testing.TB, owner, guest string) {
+	tb.Helper()
+	l := netlink.NewVeth(netlink.LinkAttrs{Name: link.MakingName(owner), TxQLen: -1})
+	l.PeerName, l.PeerNamespace = guest, netlink.NsFd(b.guest.Fd())
+	if err := b.h.LinkAdd(l); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// TestPrune removes of an owner what is not kept, and what was left half made; so does the next that is made.
+func TestPrune(t *testing.T) {
+	b := setUp(t)
+	owner := "davit-i1-" + keptID
+	kept := b.attach(t, link.Spec{Guest: "a", Owner: owner})
+	b.attach(t, link.Spec{Guest: "b", Owner: owner})
+	b.halfMade(t, owner, "c")
+	if err := b.Prune(owner, []link.Made{kept}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"br0", "lo", kept.Host}, b.names(t, b.h)); diff != "" {
+		t.Errorf("on the host (-want +got):\n%s", diff)
+	}
+	b.halfMade(t, owner, "d")
+	b.attach(t, link.Spec{Guest: "e", Owner: owner})
+	if diff := cmp.Diff([]string{"a", "e", "lo"}, b.names(t, b.g)); diff != "" {
+		t.Errorf("inside (-want +got):\n%s", diff)
 	}
 }
 
@@ -343,21 +386,6 @@ func TestVLAN(t *testing.T) {
 	}
 }
 
-// TestSetUp brings the guest's end down and up.
-func TestSetUp(t *testing.T) {
-	b := setUp(t)
-	m := b.attach(t, link.Spec{Guest: "eth0", Down: true})
-	for _, up := range []bool{true, false, true} {
-		if err := b.SetUp(b.guest, m, up); err != nil {
-			t.Fatal(err)
-		}
-		l, err := b.g.LinkByIndex(m.GuestIndex)
-		if err != nil || l.Attrs().Flags&net.FlagUp != 0 != up {
-			t.Errorf("the end is %v, %v; want up: %v", l, err, up)
-		}
-	}
-}
-
 // TestLend gives a guest an interface of the host and takes it back under its own name, whatever the guest did to it.
 func TestLend(t *testing.T) {
 	for name, spoil := range map[string]func(*bench, netlink.Link) error{
@@ -374,9 +402,13 @@ func TestLend(t *testing.T) {
 			}
 			// Both names are taken where the interface goes.
 			b.attach(t, link.Spec{Guest: "phys0", Host: "eth0"})
-			loan, err := b.Lend(b.guest, "phys0", link.Spec{
-				Guest: "eth0", Addresses: []link.Address{address("10.2.0.2/24")},
-				Routes: []link.Route{{To: netip.MustParsePrefix("10.3.0.0/16"), Gateway: netip.MustParseAddr("10.2.0.1")}},
+			loan, err := b.Offer("phys0", "eth0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			loan, err = b.Lend(b.guest, loan, link.Spec{
+				Addresses: []link.Address{address("10.2.0.2/24")},
+				Routes:    []link.Route{{To: netip.MustParsePrefix("10.3.0.0/16"), Gateway: netip.MustParseAddr("10.2.0.1")}},
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -420,6 +452,7 @@ func TestLendNothing(t *testing.T) {
 		want      string
 	}{
 		{"not there", "phys9", link.Spec{Guest: "x"}, "file does not exist"},
+		{"loopback", "lo", link.Spec{Guest: "x"}, "its own"},
 		{"a port", port.Host, link.Spec{Guest: "x"}, "port of another"},
 		{"name taken", "phys0", link.Spec{Guest: "eth1"}, "file already exists"},
 		{"no route", "phys0", link.Spec{Guest: "x", Routes: []link.Route{{
@@ -427,7 +460,11 @@ func TestLendNothing(t *testing.T) {
 		}}}, "add route"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if _, err := b.Lend(b.guest, c.dev, c.spec); err == nil || !strings.Contains(err.Error(), c.want) {
+			loan, err := b.Offer(c.dev, c.spec.Guest)
+			if err == nil {
+				_, err = b.Lend(b.guest, loan, c.spec)
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})

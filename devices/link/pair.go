@@ -8,114 +8,118 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// maxNames is how many names are tried for a host end before it is told that there is none.
-const maxNames = 1 << 16
-
 // pair makes the two ends, the guest's where it belongs.
 func (a *attachment) pair() error {
-	if a.spec.Host != "" {
-		return a.pairNamed(a.spec.Host)
-	}
-	for range maxNames {
-		if err := a.pairNamed(a.host.hostName()); !errors.Is(err, fs.ErrExist) {
-			return err
-		}
-	}
-	return fmt.Errorf("no name is free for the host end")
-}
-
-func (a *attachment) pairNamed(name string) error {
-	l := netlink.NewVeth(netlink.LinkAttrs{Name: name, MTU: a.spec.MTU, HardwareAddr: hostMAC(a.spec.MAC), TxQLen: -1})
-	l.PeerName, l.PeerNamespace = a.spec.Guest, netlink.NsFd(a.ns.Fd())
-	l.PeerHardwareAddr, l.PeerMTU = a.spec.MAC, uint32(a.spec.MTU)
-	if err := a.host.h.LinkAdd(l); err != nil {
-		return fmt.Errorf("make host end %q: %w", name, err)
-	}
-	end, err := find(a.host.h, name)
+	bridge, err := a.host.bridge(a.spec)
 	if err != nil {
 		return err
 	}
-	a.end, a.made.Host, a.made.HostIndex = end, name, end.Attrs().Index
-	return nil
+	if a.end, err = a.create(); err != nil {
+		return err
+	}
+	attrs := a.end.Attrs()
+	a.made.HostIndex, a.made.GuestIndex = attrs.Index, attrs.ParentIndex
+	a.inner = &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: attrs.ParentIndex, Name: a.spec.Guest}}
+	if attrs.ParentIndex == 0 {
+		if a.inner, err = find(a.guest, a.spec.Guest); err != nil {
+			return err
+		}
+		a.made.GuestIndex = a.inner.Attrs().Index
+	}
+	return a.setHost(bridge)
 }
 
-// setHost completes the host end.
-func (a *attachment) setHost() error {
-	h, s := a.host.h, a.spec
-	if s.Owner != "" {
-		if err := h.LinkSetAlias(a.end, s.Owner); err != nil {
-			return fmt.Errorf("mark %q as %q: %w", a.made.Host, s.Owner, err)
+// create makes a pair under the name of one that is being made.
+func (a *attachment) create() (netlink.Link, error) {
+	name := makingName(a.spec.Owner)
+	for again := false; ; again = true {
+		end, err := a.host.createPair(name, a.ns, a.spec)
+		if err == nil {
+			return end, nil
+		}
+		if again || !errors.Is(err, fs.ErrExist) {
+			return nil, fmt.Errorf("make pair: %w", err)
+		}
+		// The name inside is taken, or the other one by what was left half made.
+		if err = free(a.guest, a.spec.Guest); err != nil {
+			return nil, err
+		}
+		if err = a.host.removeNamed(name); err != nil {
+			return nil, err
 		}
 	}
-	if s.Kind == Bridge {
-		if err := a.host.plug(a.end, s); err != nil {
+}
+
+// setHost completes the host end. Nothing goes through it before it is what it shall be.
+func (a *attachment) setHost(bridge *netlink.Bridge) error {
+	s := a.spec
+	// The most of them need no more than one request.
+	plain := !s.Isolated && s.VLAN.IsZero() && s.Bandwidth == (Bandwidth{}) && len(s.HostAddresses) == 0
+	want := settings{alias: s.Owner, up: plain && !s.Down}
+	if bridge != nil {
+		want.master = bridge.Attrs().Index
+	}
+	if err := a.name(want); err != nil {
+		return err
+	}
+	if !plain {
+		if err := a.host.setPort(a.end, bridge, s); err != nil {
+			return err
+		}
+		if err := addAddresses(a.host.h, a.end, s.HostAddresses); err != nil {
+			return err
+		}
+		if err := a.host.SetBandwidth(a.made, s.Bandwidth); err != nil {
 			return err
 		}
 	}
-	if err := addAddresses(h, a.end, s.HostAddresses); err != nil {
-		return err
-	}
-	if err := a.host.SetBandwidth(a.made, s.Bandwidth); err != nil {
-		return err
-	}
-	// Up even if the guest's end is down: the link comes up when both are.
-	if err := h.LinkSetUp(a.end); err != nil {
-		return fmt.Errorf("bring %q up: %w", a.made.Host, err)
-	}
-	return addRoutes(h, a.end, s.HostRoutes)
-}
-
-// plug makes a host end a port of its bridge.
-func (host *Host) plug(end netlink.Link, s Spec) error {
-	bridge, err := find(host.h, s.Bridge)
-	if err != nil {
-		return fmt.Errorf("bridge: %w", err)
-	}
-	b, ok := bridge.(*netlink.Bridge)
-	if !ok {
-		return fmt.Errorf("interface %q is a %s, no bridge", s.Bridge, bridge.Type())
-	}
-	if !s.VLAN.isZero() && (b.VlanFiltering == nil || !*b.VlanFiltering) {
-		return fmt.Errorf("bridge %q does not filter VLANs (ip link set %s type bridge vlan_filtering 1)", s.Bridge, s.Bridge)
-	}
-	name := end.Attrs().Name
-	if err := host.h.LinkSetMasterByIndex(end, bridge.Attrs().Index); err != nil {
-		return fmt.Errorf("make %q a port of bridge %q: %w", name, s.Bridge, err)
-	}
-	if s.Isolated {
-		if err := host.h.LinkSetIsolated(end, true); err != nil {
-			return fmt.Errorf("isolate port %q: %w", name, err)
-		}
-	}
-	return host.setVLAN(end, b, s.VLAN)
-}
-
-// setVLAN puts a port into its VLANs, and out of the bridge's default one.
-func (host *Host) setVLAN(end netlink.Link, b *netlink.Bridge, v VLAN) error {
-	if v.isZero() {
+	if s.Down {
 		return nil
 	}
-	name := end.Attrs().Name
-	if pvid := b.VlanDefaultPVID; pvid == nil || *pvid != 0 {
-		own := uint16(1)
-		if pvid != nil {
-			own = *pvid
+	if !plain {
+		if err := a.host.h.LinkSetUp(a.end); err != nil {
+			return fmt.Errorf("bring %q up: %w", a.made.Host, err)
 		}
-		if own != v.Native {
-			if err := host.h.BridgeVlanDel(end, own, true, true, false, true); err != nil {
-				return fmt.Errorf("take port %q out of VLAN %d: %w", name, own, err)
+	}
+	return addRoutes(a.host.h, a.end, s.HostRoutes)
+}
+
+// name gives the host end its name, and what else can be had in the same request: the name that is asked for, the one that it had
+// before, or one that the kernel finds free.
+func (a *attachment) name(want settings) error {
+	const generated = hostPrefix + "%d"
+	names := []string{a.spec.HostHint, generated}
+	if a.spec.Host != "" {
+		names = []string{a.spec.Host}
+	}
+	for _, name := range names {
+		if name == "" {
+			continue
+		}
+		want.name = name
+		err := a.host.set(a.end, want)
+		if errors.Is(err, fs.ErrExist) && name == a.spec.HostHint {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("make host end %q%s: %w", name, onBridge(a.spec), err)
+		}
+		if name == generated {
+			end, err := a.host.h.LinkByIndex(a.made.HostIndex)
+			if err != nil {
+				return fmt.Errorf("find host end: %w", err)
 			}
+			name = end.Attrs().Name
 		}
-	}
-	if v.Native != 0 {
-		if err := host.h.BridgeVlanAdd(end, v.Native, true, true, false, true); err != nil {
-			return fmt.Errorf("put port %q into VLAN %d: %w", name, v.Native, err)
-		}
-	}
-	for _, id := range v.Tagged {
-		if err := host.h.BridgeVlanAdd(end, id, false, false, false, true); err != nil {
-			return fmt.Errorf("put port %q into VLAN %d: %w", name, id, err)
-		}
+		a.end.Attrs().Name, a.made.Host = name, name
+		return nil
 	}
 	return nil
+}
+
+func onBridge(s Spec) string {
+	if s.Kind != Bridge {
+		return ""
+	}
+	return fmt.Sprintf(" on bridge %q", s.Bridge)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,11 +15,11 @@ import (
 // Detach removes an interface from a guest that runs on. It may be gone already.
 func (host *Host) Detach(ns *os.File, m Made) error {
 	if m.HostIndex != 0 {
-		end, err := host.h.LinkByIndex(m.HostIndex)
+		end, err := host.end(m)
 		if err == nil {
-			err = host.h.LinkDel(end)
+			err = remove(host.h, end)
 		}
-		if err != nil && !isNotFound(err) {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("detach interface %q: %w", m.Guest, err)
 		}
 		return host.Forget(m)
@@ -28,11 +29,11 @@ func (host *Host) Detach(ns *os.File, m Made) error {
 		return fmt.Errorf("detach interface %q: %w", m.Guest, err)
 	}
 	defer guest.Close()
-	inner, err := guest.LinkByIndex(m.GuestIndex)
+	inner, err := direct(guest, m)
 	if err == nil {
-		err = guest.LinkDel(inner)
+		err = remove(guest, inner)
 	}
-	if err != nil && !isNotFound(err) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("detach interface %q: %w", m.Guest, err)
 	}
 	return nil
@@ -43,14 +44,19 @@ func (host *Host) Forget(m Made) error {
 	if m.HostIndex == 0 {
 		return nil
 	}
-	block, err := find(host.h, blockName(m.HostIndex))
+	return host.removeNamed(blockName(m.HostIndex))
+}
+
+// removeNamed removes an interface of the host, if it is there.
+func (host *Host) removeNamed(name string) error {
+	l, err := find(host.h, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err == nil {
-		err = host.h.LinkDel(block)
+	if err != nil {
+		return err
 	}
-	return err
+	return remove(host.h, l)
 }
 
 // Clear removes interfaces from a guest's namespace, by their names inside, as far as they are there.
@@ -75,9 +81,35 @@ func Clear(ns *os.File, names []string) error {
 	return nil
 }
 
-// Sweep removes the interfaces whose owner begins with prefix and is not kept, and the devices of limits that belong to no
-// interface any more.
-func (host *Host) Sweep(prefix string, kept func(owner string) bool) error {
+// Sweep removes the host ends whose owner begins with prefix and is none of kept, those that were being made for an owner that is not
+// kept, and the devices of limits that belong to no interface any more. An owner is the prefix and a UUID.
+func (host *Host) Sweep(prefix string, kept []string) error {
+	making := make([]string, len(kept))
+	for i, owner := range kept {
+		making[i] = makingName(owner)
+	}
+	return host.sweep(func(a *netlink.LinkAttrs) bool {
+		switch {
+		case a.Alias != "":
+			return prefix != "" && strings.HasPrefix(a.Alias, prefix) && !slices.Contains(kept, a.Alias)
+		default:
+			return strings.HasPrefix(a.Name, makingOf(prefix)) && !slices.Contains(making, a.Name)
+		}
+	})
+}
+
+// Prune removes the host ends of an owner but for those that are kept, and the one that it was making.
+func (host *Host) Prune(owner string, kept []Made) error {
+	return host.sweep(func(a *netlink.LinkAttrs) bool {
+		if a.Alias == "" {
+			return a.Name == makingName(owner)
+		}
+		return a.Alias == owner && !slices.ContainsFunc(kept, func(m Made) bool { return m.HostIndex == a.Index })
+	})
+}
+
+// sweep removes the interfaces that are to go, and the devices of limits that belong to none.
+func (host *Host) sweep(goes func(*netlink.LinkAttrs) bool) error {
 	list, err := host.h.LinkList()
 	if err != nil {
 		return fmt.Errorf("list interfaces: %w", err)
@@ -85,12 +117,11 @@ func (host *Host) Sweep(prefix string, kept func(owner string) bool) error {
 	there := map[int]bool{}
 	var errs []error
 	for _, l := range list {
-		a := l.Attrs()
-		if ours(l, prefix) && !kept(a.Alias) {
+		if a := l.Attrs(); goes(a) {
 			errs = append(errs, remove(host.h, l))
-			continue
+		} else {
+			there[a.Index] = true
 		}
-		there[a.Index] = true
 	}
 	for _, l := range list {
 		number, ok := strings.CutPrefix(l.Attrs().Name, blockPrefix)
@@ -98,10 +129,34 @@ func (host *Host) Sweep(prefix string, kept func(owner string) bool) error {
 			continue
 		}
 		if index, err := strconv.Atoi(number); err == nil && !there[index] {
-			errs = append(errs, remove(host.h, l))
+			// One that came while the list was made may belong to a host end that came then, too.
+			if _, err := host.h.LinkByIndex(index); isNotFound(err) {
+				errs = append(errs, remove(host.h, l))
+			}
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Owner tells what the interface of a name is marked with, empty if it is not there or not marked.
+func (host *Host) Owner(name string) string {
+	l, err := find(host.h, name)
+	if err != nil {
+		return ""
+	}
+	return l.Attrs().Alias
+}
+
+// Evict removes the interface of a name, if it is marked with that owner.
+func (host *Host) Evict(name, owner string) error {
+	l, err := find(host.h, name)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && (owner == "" || l.Attrs().Alias != owner) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return remove(host.h, l)
 }
 
 // remove deletes an interface, which may go by itself meanwhile.

@@ -17,6 +17,8 @@ const (
 	Bridge
 	// Direct is a macvlan on an interface of the host.
 	Direct
+	// Lent is an interface of the host itself ([Host.Lend]).
+	Lent
 )
 
 // Mode is how interfaces of one parent see each other (ip-link(8), macvlan).
@@ -30,43 +32,46 @@ const (
 	Passthrough
 )
 
-// Spec is an interface as it shall be.
+// Spec is an interface as it shall be. It can be kept as JSON.
 type Spec struct {
-	Kind Kind
-	// Host is the name of the host end, "vnet0" and so on when empty. A direct interface has none.
-	Host string
+	Kind Kind `json:",omitzero"`
+	// Host is the name of the host end, the first free of "vnet0" and so on when empty. A direct interface has none.
+	Host string `json:",omitzero"`
+	// HostHint is the name that the host end has if that is free, and Host is empty.
+	HostHint string `json:",omitzero"`
 	// Guest is the name inside. Required.
-	Guest string
+	Guest string `json:",omitzero"`
 	// MAC is the hardware address inside, of the kernel's choice when nil.
-	MAC net.HardwareAddr
+	MAC net.HardwareAddr `json:",omitzero"`
 	// MTU of both ends, the kernel's default when 0.
-	MTU int
-	// Down leaves the interface down, and its routes away.
-	Down bool
+	MTU int `json:",omitzero"`
+	// Down leaves the link down, as a cable that is pulled out: the host end of a pair is down, which no guest can change; a direct
+	// interface, which has none, is down itself, with its routes away.
+	Down bool `json:",omitzero"`
 
 	// Bridge that the host end is a port of.
-	Bridge string
+	Bridge string `json:",omitzero"`
 	// Isolated ports of a bridge do not reach each other.
-	Isolated bool
+	Isolated bool `json:",omitzero"`
 	// VLAN of the port, on a bridge that filters.
-	VLAN VLAN
+	VLAN VLAN `json:",omitzero"`
 
-	// Parent is the interface of the host below a direct one.
-	Parent string
+	// Parent is the interface of the host below a direct one, or the one that is lent.
+	Parent string `json:",omitzero"`
 	// Mode of a direct interface.
-	Mode Mode
+	Mode Mode `json:",omitzero"`
 
 	// Addresses and Routes inside.
-	Addresses []Address
-	Routes    []Route
+	Addresses []Address `json:",omitzero"`
+	Routes    []Route   `json:",omitzero"`
 	// HostAddresses and HostRoutes of an ethernet interface's host end.
-	HostAddresses []Address
-	HostRoutes    []Route
+	HostAddresses []Address `json:",omitzero"`
+	HostRoutes    []Route   `json:",omitzero"`
 
 	// Bandwidth limits the traffic of a pair.
-	Bandwidth Bandwidth
-	// Owner marks the host end as whose it is (ip-link(8), alias).
-	Owner string
+	Bandwidth Bandwidth `json:",omitzero"`
+	// Owner marks the host end as whose it is (ip-link(8), alias); nothing is marked when it is empty.
+	Owner string `json:",omitzero"`
 }
 
 // Address of an interface.
@@ -75,6 +80,29 @@ type Address struct {
 	// Peer is the other end of a point-to-point link, if valid.
 	Peer netip.Addr
 }
+
+// MarshalText is "192.0.2.1/24", with " peer 192.0.2.2" where there is one.
+func (a Address) MarshalText() ([]byte, error) {
+	text, err := a.Prefix.MarshalText()
+	if err != nil || !a.Peer.IsValid() {
+		return text, err
+	}
+	return a.Peer.AppendTo(append(text, peerWord...)), nil
+}
+
+// UnmarshalText reads what MarshalText wrote.
+func (a *Address) UnmarshalText(text []byte) error {
+	prefix, peer, ok := strings.Cut(string(text), peerWord)
+	a.Peer = netip.Addr{}
+	if ok {
+		if err := a.Peer.UnmarshalText([]byte(peer)); err != nil {
+			return err
+		}
+	}
+	return a.Prefix.UnmarshalText([]byte(prefix))
+}
+
+const peerWord = " peer "
 
 // Route through an interface.
 type Route struct {
@@ -94,7 +122,8 @@ type VLAN struct {
 	Tagged []uint16
 }
 
-func (v VLAN) isZero() bool { return v.Native == 0 && len(v.Tagged) == 0 }
+// IsZero tells that nothing is said of VLANs.
+func (v VLAN) IsZero() bool { return v.Native == 0 && len(v.Tagged) == 0 }
 
 // MaxName is the greatest length of an interface's name (IFNAMSIZ).
 const MaxName = 15
@@ -119,9 +148,15 @@ func (s *Spec) check() error {
 	if err := checkName(s.Guest); err != nil {
 		return err
 	}
-	if s.Host != "" {
-		if err := checkName(s.Host); err != nil {
+	for _, name := range []string{s.Host, s.HostHint} {
+		if name == "" {
+			continue
+		}
+		if err := checkName(name); err != nil {
 			return err
+		}
+		if strings.HasPrefix(name, blockPrefix) || strings.HasPrefix(name, makingPrefix) {
+			return fmt.Errorf("names that begin with %q and %q are for what is made beside host ends, not for them: %q", blockPrefix, makingPrefix, name)
 		}
 	}
 	switch {
@@ -133,9 +168,11 @@ func (s *Spec) check() error {
 		return fmt.Errorf("interface %q has no bridge", s.Guest)
 	case s.Kind == Direct && s.Parent == "":
 		return fmt.Errorf("interface %q has no parent", s.Guest)
+	case s.Kind == Lent:
+		return fmt.Errorf("interface %q is to be lent, not made", s.Guest)
 	case s.Kind == Direct && s.Bandwidth != (Bandwidth{}):
 		return fmt.Errorf("interface %q has no end on the host that its traffic could be limited on", s.Guest)
-	case s.Kind != Bridge && (s.Isolated || !s.VLAN.isZero()):
+	case s.Kind != Bridge && (s.Isolated || !s.VLAN.IsZero()):
 		return fmt.Errorf("interface %q is no port of a bridge", s.Guest)
 	}
 	return s.Bandwidth.check()

@@ -28,6 +28,11 @@ type task struct {
 	Step       string
 	Definition *davitv1.Domain
 	Ref        driver.Ref
+	// Update, if it is given, follows the start, and is what is cut off, before the step that passes for the Nth time, from 0.
+	Update *davitv1.Domain
+	Nth    int
+	// Network is the path of the host's network namespace, if it is not the process's own.
+	Network string
 }
 
 // victim is a davitd that dies. It never returns.
@@ -37,17 +42,35 @@ func victim() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
+	passed := 0
 	die := func(step string) error {
 		if step == todo.Step {
+			passed++
+		}
+		if step == todo.Step && passed > todo.Nth {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {}
 		}
 		return nil
 	}
-	d, err := native.New(todo.Options)
+	var err error
+	if todo.Network != "" {
+		todo.Options.Network, err = os.Open(todo.Network)
+	}
+	var d *native.Driver
 	if err == nil {
+		d, err = native.New(todo.Options)
+	}
+	var i driver.Instance
+	if err == nil {
+		if todo.Update == nil {
+			d.StepHook(die)
+		}
+		i, err = d.Start(context.Background(), driver.Spec{Ref: todo.Ref, Definition: todo.Definition})
+	}
+	if err == nil && todo.Update != nil {
 		d.StepHook(die)
-		_, err = d.Start(context.Background(), driver.Spec{Ref: todo.Ref, Definition: todo.Definition})
+		err = i.Update(context.Background(), todo.Update)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -60,7 +83,18 @@ func victim() {
 // killedAt runs a start in a process that dies before a step.
 func (h *host) killedAt(t *testing.T, step string, spec driver.Spec) {
 	t.Helper()
-	text, err := json.Marshal(task{h.options, step, spec.Definition, spec.Ref})
+	h.killed(t, task{Step: step, Definition: spec.Definition, Ref: spec.Ref})
+}
+
+// killed runs a task in a process that dies.
+func (h *host) killed(t *testing.T, todo task) {
+	t.Helper()
+	todo.Options, todo.Options.Network = h.options, nil
+	if ns := h.options.Network; ns != nil {
+		todo.Network = fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), ns.Fd())
+	}
+	step := todo.Step
+	text, err := json.Marshal(todo)
 	if err != nil {
 		t.Fatal(err)
 	}

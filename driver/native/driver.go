@@ -76,6 +76,8 @@ type Options struct {
 	NetnsDir string
 	// Network is the network namespace that is the host's to domains; the process's own when nil.
 	Network *os.File
+	// Networks resolves virtual networks. Without it a domain with an interface of one is not started.
+	Networks Networks `json:"-"`
 	// Instance is the id of this davitd on this host.
 	Instance string
 	// Pool is where host ids come from.

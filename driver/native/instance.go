@@ -28,8 +28,11 @@ type instance struct {
 	monitor *client.Monitor // nil if it was dead when the instance was recovered
 	// supervisor is the monitor's process.
 	supervisor *os.File
-	// furnishing makes its interfaces, nil if it has none.
-	furnishing *furnishing
+	// wiring is held while interfaces are made, changed or removed. The boots that come are given those of wired, nil for those of the
+	// definition; unwired tells that nothing was ever made for the run, furnished that its monitor has boots wait for theirs.
+	wiring             sync.Mutex
+	wired              *davitv1.Domain
+	unwired, furnished bool
 	// updating is held while limits are changed, asking while init is asked to end or to reboot.
 	updating, asking sync.Mutex
 
@@ -42,7 +45,10 @@ type instance struct {
 	reader   *reader
 	acked    uint64
 	streams  map[*stream]bool
-	updated  *davitv1.Domain // the definition that it was updated to, nil if it never was
+	// furnishing makes its interfaces, nil if it has none; lent is the network namespace that an interface of the host was lent to.
+	furnishing *furnishing
+	lent       *os.File
+	updated    *davitv1.Domain // the definition that it was updated to, nil if it never was
 }
 
 // orphan is how the init of a lost monitor ended.
@@ -64,12 +70,12 @@ func (i *instance) letGo() {
 	if i.monitor != nil {
 		_ = i.monitor.Close()
 	}
-	for _, f := range []*os.File{i.pidfd, i.supervisor, i.folder} {
+	for _, f := range []*os.File{i.pidfd, i.supervisor, i.folder, i.lent} {
 		if f != nil {
 			_ = f.Close()
 		}
 	}
-	i.pidfd = nil
+	i.pidfd, i.lent = nil, nil
 }
 
 // observe asks the monitor what the container does. When the monitor is gone the container is ended, as nobody can restart
@@ -202,7 +208,8 @@ func (i *instance) Resume(ctx context.Context) error {
 
 // Stats measures the cgroup.
 func (i *instance) Stats(ctx context.Context) (*davitv1.DomainStats, error) {
-	if _, err := i.running(ctx, "measure domain"); err != nil {
+	state, err := i.running(ctx, "measure domain")
+	if err != nil {
 		return nil, err
 	}
 	s, err := i.group.Stats()
@@ -213,7 +220,12 @@ func (i *instance) Stats(ctx context.Context) (*davitv1.DomainStats, error) {
 	if err != nil {
 		return nil, err
 	}
+	interfaces, err := i.interfaceStats(int(state.GetPid()))
+	if err != nil {
+		return nil, err
+	}
 	return &davitv1.DomainStats{
+		Interfaces:   interfaces,
 		BlockDevices: disks,
 		Time:         timestamppb.Now(),
 		CpuTime:      durationpb.New(s.CPUTime), UserTime: durationpb.New(s.UserTime), SystemTime: durationpb.New(s.SystemTime),
@@ -250,6 +262,7 @@ func (i *instance) Release(ctx context.Context) error {
 		return i.state("release domain", "it runs")
 	}
 	i.stopReader()
+	i.stopFurnishing()
 	if err := i.d.remove(ctx, i.spec.UUID, i.folder, i.group); err != nil {
 		return err
 	}

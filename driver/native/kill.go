@@ -289,6 +289,10 @@ func (d *Driver) runningKeeper(ctx context.Context) (*client.Keeper, error) {
 // remove removes everything of a domain that has ended, or ends it.
 func (d *Driver) remove(ctx context.Context, uuid string, folder *os.File, group *cgroup.Group) error {
 	var errs []error
+	guest := d.loanNetwork(uuid, folder, group)
+	if guest != nil {
+		defer func() { _ = guest.Close() }()
+	}
 	if folder != nil {
 		errs = append(errs, d.endMonitor(ctx, folder, uuid, group))
 	}
@@ -297,7 +301,7 @@ func (d *Driver) remove(ctx context.Context, uuid string, folder *os.File, group
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, d.ids.release(uuid), d.forgetInterfaces(folder))
+	errs = append(errs, d.ids.release(uuid), d.forgetInterfaces(ctx, folder, guest))
 	if err := errors.Join(errs...); err != nil {
 		// The record stays, so that the next sweep finds what is left.
 		return err

@@ -3,15 +3,12 @@ package native
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"os"
-	"strings"
+	"slices"
 
 	"go.uber.org/zap"
 
 	"github.com/davitd/davit/devices/link"
-	"github.com/davitd/davit/domain"
 	"github.com/davitd/davit/driver/monitor/client"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 )
@@ -25,12 +22,19 @@ type furnishing struct {
 	done   chan struct{}
 }
 
-// hasNetwork tells whether a definition has interfaces.
-func hasNetwork(def *davitv1.Domain) bool { return len(def.GetDevices().GetInterface()) > 0 }
+// hasNetwork tells whether a definition has interfaces, or is lent some.
+func hasNetwork(def *davitv1.Domain) bool {
+	return len(def.GetDevices().GetInterface()) > 0 || slices.ContainsFunc(def.GetDevices().GetHostdev(), func(h *davitv1.Hostdev) bool {
+		return h.GetType() == davitv1.HostdevType_HOSTDEV_TYPE_NET
+	})
+}
 
-// startFurnishing furnishes the container from now on, whenever its monitor makes it.
-func (i *instance) startFurnishing(ctx context.Context) error {
-	if !hasNetwork(i.spec.Definition) || i.monitor == nil {
+// startFurnishing furnishes the container from now on, whenever its monitor makes it, if it has interfaces.
+func (i *instance) startFurnishing(ctx context.Context, def *davitv1.Domain) error {
+	i.mu.Lock()
+	furnished := i.furnishing != nil
+	i.mu.Unlock()
+	if furnished || !hasNetwork(def) || i.monitor == nil {
 		return nil
 	}
 	f, err := i.monitor.Furnish(ctx)
@@ -38,23 +42,29 @@ func (i *instance) startFurnishing(ctx context.Context) error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	i.furnishing = &furnishing{cancel, make(chan struct{})}
-	go i.furnish(ctx, f)
+	done := make(chan struct{})
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.furnishing = &furnishing{cancel, done}
+	go i.furnish(ctx, f, done)
 	return nil
 }
 
 // stopFurnishing leaves it to the next davitd.
 func (i *instance) stopFurnishing() {
-	if i.furnishing != nil {
-		i.furnishing.cancel()
-		<-i.furnishing.done
-		i.furnishing = nil
+	i.mu.Lock()
+	f := i.furnishing
+	i.furnishing = nil
+	i.mu.Unlock()
+	if f != nil {
+		f.cancel()
+		<-f.done
 	}
 }
 
 // furnish serves the monitor until it is gone, or ctx ends.
-func (i *instance) furnish(ctx context.Context, f *client.Furnish) {
-	defer close(i.furnishing.done)
+func (i *instance) furnish(ctx context.Context, f *client.Furnish, done chan<- struct{}) {
+	defer close(done)
 	for wait := newPatience(); ; {
 		for f != nil {
 			netns, err := f.Next(ctx)
@@ -87,48 +97,39 @@ func (i *instance) furnish(ctx context.Context, f *client.Furnish) {
 	}
 }
 
-// attach makes the interfaces of the container in its network namespace, all or none. The namespace is new, or half
+// attach makes the interfaces of the container in the network namespace of a boot, all or none. The namespace is new, or half
 // furnished by a davitd that was killed.
 func (i *instance) attach(netns *os.File) error {
-	list, faults := nics(i.spec.Definition, owner(i.d.opts.Instance, i.spec.UUID))
-	if len(faults) > 0 {
-		return errors.New(faults[0].Message)
-	}
+	i.wiring.Lock()
+	defer i.wiring.Unlock()
 	host, err := i.d.host()
 	if err != nil {
 		return err
 	}
-	if err = i.detach(host, netns, list); err != nil {
+	w := &wires{i: i, host: host, netns: netns, ports: i.ports()}
+	list, err := w.wanted(i.wiredAs())
+	if err != nil {
 		return err
 	}
-	made := make([]link.Made, 0, len(list))
-	for _, n := range list {
-		m, err := host.Attach(netns, n.Spec)
-		if err != nil {
-			return errors.Join(err, i.detach(host, netns, list))
+	// A domain that was just started has left nothing anywhere.
+	if !i.unwired {
+		if err = w.clear(list); err != nil {
+			return err
 		}
-		made = append(made, m)
 	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.record.Interfaces = made
-	if err := writeRecord(i.folder, i.record, false); err != nil {
-		return fmt.Errorf("write record: %w", err)
+	i.unwired, w.ports = false, nil
+	if err = w.makeAll(list); err != nil {
+		return errors.Join(err, w.clear(list))
 	}
 	return nil
 }
 
-// detach removes what there may be of a domain's interfaces, from an earlier boot or an earlier try.
-func (i *instance) detach(host *link.Host, netns *os.File, list []nic) error {
-	own := owner(i.d.opts.Instance, i.spec.UUID)
-	if err := host.Sweep(own, func(string) bool { return false }); err != nil {
-		return err
+// wiredAs is the definition whose interfaces a boot is given.
+func (i *instance) wiredAs() *davitv1.Domain {
+	if i.wired != nil {
+		return i.wired
 	}
-	var names []string
-	for _, n := range list {
-		names = append(names, n.Guest)
-	}
-	return link.Clear(netns, names)
+	return i.definition()
 }
 
 // host is the network namespace that we are in.
@@ -144,8 +145,9 @@ func (d *Driver) host() (*link.Host, error) {
 	return d.network, nil
 }
 
-// forgetInterfaces removes what the kernel does not take along with the network namespace of a domain.
-func (d *Driver) forgetInterfaces(folder *os.File) error {
+// forgetInterfaces removes what the kernel does not take along with the network namespace of a domain, and takes back what was
+// lent to it, from that namespace if it is known.
+func (d *Driver) forgetInterfaces(ctx context.Context, folder, guest *os.File) error {
 	if folder == nil {
 		return nil
 	}
@@ -159,49 +161,27 @@ func (d *Driver) forgetInterfaces(folder *os.File) error {
 		return err
 	}
 	var errs []error
-	for _, m := range r.Interfaces {
-		errs = append(errs, host.Forget(m))
+	for _, p := range r.Interfaces {
+		if p.Loan != nil {
+			errs = append(errs, d.takeBack(ctx, host, r.UUID, *p.Loan, guest))
+		} else {
+			errs = append(errs, host.Forget(p.Made))
+		}
 	}
 	return errors.Join(errs...)
 }
 
 // sweepInterfaces removes the host ends of domains that are not kept. Most have gone by themselves.
-func (d *Driver) sweepInterfaces(kept func(uuid string) bool) error {
+func (d *Driver) sweepInterfaces(kept map[string]bool) error {
 	host, err := d.host()
 	if err != nil {
 		return err
 	}
-	prefix := ownerPrefix(d.opts.Instance)
-	return host.Sweep(prefix, func(owner string) bool { return kept(strings.TrimPrefix(owner, prefix)) })
-}
-
-// absent tells what the interfaces of a definition need and the host has not.
-func (d *Driver) absent(def *davitv1.Domain) (faults []domain.Violation, warnings []*davitv1.Warning, err error) {
-	list, faults := nics(def, "")
-	if len(faults) > 0 || len(list) == 0 {
-		return faults, nil, nil
-	}
-	host, err := d.host()
-	if err != nil {
-		return nil, nil, err
-	}
-	for k, n := range list {
-		name, attribute := n.Bridge, "bridge"
-		if n.Kind == link.Direct {
-			name, attribute = n.Parent, "dev"
-		}
-		if name == "" {
-			continue
-		}
-		if err := host.Look(name, n.Kind == link.Bridge); err != nil {
-			message := fmt.Sprintf("%v; it must when the domain is started", err)
-			if errors.Is(err, fs.ErrNotExist) {
-				message = fmt.Sprintf("%q does not exist; it must when the domain is started", name)
-			}
-			warnings = append(warnings, &davitv1.Warning{
-				XmlPath: fmt.Sprintf("/domain/devices/interface[%d]/source/@%s", k+1, attribute), Field: n.field + ".source_" + attribute, Message: message,
-			})
+	var owners []string
+	for uuid, keep := range kept {
+		if keep {
+			owners = append(owners, owner(d.opts.Instance, uuid))
 		}
 	}
-	return nil, warnings, nil
+	return host.Sweep(ownerPrefix(d.opts.Instance), owners)
 }

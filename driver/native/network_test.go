@@ -28,18 +28,18 @@ type networkHost struct {
 	h *netlink.Handle
 }
 
-func newNetworkHost(t *testing.T, instance string) *networkHost {
-	t.Helper()
-	h := newHost(t, instance)
-	ns := testenv.Netns(t)
+func newNetworkHost(tb testing.TB, instance string) *networkHost {
+	tb.Helper()
+	h := newHost(tb, instance)
+	ns := testenv.Netns(tb)
 	handle, err := netlink.NewHandleAt(netns.NsHandle(ns.Fd()))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(handle.Close)
+	tb.Cleanup(handle.Close)
 	bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0", TxQLen: -1}}
 	if err := errors.Join(handle.LinkAdd(bridge), handle.LinkSetUp(bridge)); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	h.options.Network = ns
 	return &networkHost{h, handle}
@@ -164,7 +164,7 @@ func TestNamesOfInterfaces(t *testing.T) {
 		for _, name := range c.given {
 			list = append(list, &davitv1.Interface{GuestDev: name})
 		}
-		if got := native.GuestNames(list); !slices.Equal(got, c.want) {
+		if got := native.GuestNames(&davitv1.Devices{Interface: list}, nil); !slices.Equal(got, c.want) {
 			t.Errorf("%q get %q, want %q", c.given, got, c.want)
 		}
 	}

@@ -9,16 +9,14 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/davitd/davit/devices/link"
 )
 
 // Names in a domain's state folder; the monitor puts its socket there too.
 const (
 	recordName = "record"
 	logName    = "monitor.log"
-	// recordBytes bounds a record.
-	recordBytes = 64 << 10
+	// recordBytes bounds a record: it has the interfaces and the sources of a definition, whose text has at most 1 MiB.
+	recordBytes = 16 << 20
 )
 
 // record is what is written of a start before anything else is done, so that whatever was made can be found and removed:
@@ -44,7 +42,7 @@ type record struct {
 	Sources  map[string]Source `json:"sources,omitempty"`
 	Revising bool              `json:"revising,omitempty"`
 	// Interfaces that the newest boot was given.
-	Interfaces []link.Made `json:"interfaces,omitempty"`
+	Interfaces []port `json:"interfaces,omitempty"`
 }
 
 // states is the folder of the state folders, one a domain.

@@ -80,7 +80,8 @@ func (d *Driver) reopen(ctx context.Context, spec driver.Spec) (*instance, error
 		return nil, err
 	}
 	if alive {
-		err = errors.Join(i.startFurnishing(ctx), i.resume(ctx))
+		i.findLent(i.initPID())
+		err = errors.Join(i.startFurnishing(ctx, spec.Definition), i.resume(ctx))
 	}
 	switch {
 	case err != nil:
@@ -166,6 +167,7 @@ func (i *instance) monitorAlive(ctx context.Context) (bool, error) {
 // lose ends a container whose monitor was killed, and learns from the keeper how its init ended.
 func (i *instance) lose(ctx context.Context) error {
 	pid := i.findInit()
+	i.findLent(pid)
 	if i.group == nil {
 		i.withdraw(ctx)
 	}
@@ -250,7 +252,7 @@ func (d *Driver) Sweep(ctx context.Context, keep []driver.Ref) error {
 	prefix := cgroup.InstancePrefix(d.opts.Instance)
 	errs = append(errs, d.cgroups.Sweep(ctx, prefix, func(p cgroup.Path) bool { return kept[p.Name[len(prefix):]] }))
 	errs = append(errs, d.ids.sweep(func(uuid string) bool { return kept[uuid] }))
-	errs = append(errs, d.sweepInterfaces(func(uuid string) bool { return kept[uuid] }))
+	errs = append(errs, d.sweepInterfaces(kept))
 	return errors.Join(errs...)
 }
 

@@ -20,6 +20,3 @@ func (i *instance) refit(ctx context.Context, def *davitv1.Domain) error {
 	}
 	return nil
 }
-
-// rewire makes the network interfaces of the container those of a definition, all or none.
-func (i *instance) rewire(context.Context, *davitv1.Domain) error { return nil }

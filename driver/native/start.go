@@ -37,7 +37,10 @@ func (d *Driver) Start(ctx context.Context, spec driver.Spec) (driver.Instance, 
 	if _, err := Plan(spec.Definition, d.factsOf(spec.Definition)); err != nil {
 		return nil, err
 	}
-	s := &start{d: d, spec: spec, i: &instance{d: d, spec: spec}}
+	if err := d.checkInterfaces(spec.Definition); err != nil {
+		return nil, err
+	}
+	s := &start{d: d, spec: spec, i: &instance{d: d, spec: spec, unwired: true, furnished: hasNetwork(spec.Definition)}}
 	if err := s.do(ctx); err != nil {
 		return nil, errors.Join(err, s.undo(ctx))
 	}
@@ -125,7 +128,10 @@ func (s *start) writeRecord(context.Context) error {
 		return err
 	}
 	s.i.folder = folder
-	s.undoBy(func(context.Context) error { return s.d.states.remove(s.spec.UUID) })
+	s.undoBy(func(ctx context.Context) error {
+		s.i.stopFurnishing()
+		return errors.Join(s.d.forgetInterfaces(ctx, folder, s.i.lentTo()), s.d.states.remove(s.spec.UUID))
+	})
 	return nil
 }
 
@@ -285,7 +291,7 @@ func (s *start) makeContainer(ctx context.Context) error {
 	if s.d.hooks.plan != nil {
 		s.d.hooks.plan(s.plan)
 	}
-	if err = s.i.startFurnishing(ctx); err != nil {
+	if err = s.i.startFurnishing(ctx, s.spec.Definition); err != nil {
 		return err
 	}
 	groups.Held = s.held.files
