@@ -14,7 +14,7 @@ comma   := ,
 export DAVIT_TEST_REQUIRE ?= $(REQUIRE)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-guest test-corpus race lint fmt generate verify fuzz bench install uninstall deb test-systemd clean
+.PHONY: help build demo test test-guest test-corpus race lint fmt generate verify fuzz bench soak install uninstall deb test-systemd clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,10 @@ fuzz: ## run every fuzz target below the folders FUZZ for FUZZTIME
 BENCHTIME ?= 100x
 bench: build ## measure; beside crun where it is installed
 	DAVIT_TEST_BIN=$(CURDIR)/bin $(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 60m $(or $(BENCH),./domain/... ./driver/... ./server/...)
+
+CYCLES ?= 1000
+soak: build ## attach and detach interfaces CYCLES times, and look for what is left
+	DAVIT_TEST_BIN=$(CURDIR)/bin DAVIT_TEST_CYCLES=$(CYCLES) $(GO) test -count=1 -run HotplugCycles -timeout 60m -v ./driver/native
 
 UNITDIR     ?= $(PREFIX)/lib/systemd/system
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
