@@ -57,7 +57,10 @@ func newAssembler() *assembler {
 	}
 }
 
-// begin says what the instructions that follow belong to.
+// begin says what the instructions that follow belong to. It is called in so many places that its code in each of them would
+// be a good part of a monitor's program; so is call.
+//
+//go:noinline
 func (a *assembler) begin(s step) { a.steps = append(a.steps, s) }
 
 // slot reserves a slot.
@@ -86,6 +89,8 @@ type call struct {
 }
 
 // call adds an instruction.
+//
+//go:noinline
 func (a *assembler) call(trap uintptr, args ...value) call {
 	in := instruction{trap: trap, count: uint8(len(args)), step: int32(len(a.steps) - 1)}
 	for i, v := range args {
@@ -136,6 +141,7 @@ func (a *assembler) label() int32 {
 	return int32(len(a.labels) - 1)
 }
 
+//go:noinline
 func (a *assembler) mark(label int32) { a.labels[label] = int32(len(a.code)) }
 
 // memory gives n bytes that do not move, aligned to 8.

@@ -104,6 +104,8 @@ func isBare(err error) bool {
 }
 
 // invalid is the error of a plan that makes no sense.
+//
+//go:noinline
 func invalid(s step, format string, args ...any) *Error {
 	return &Error{
 		Step: s.number, Operation: s.operation, Object: s.object, Message: fmt.Sprintf(format, args...),

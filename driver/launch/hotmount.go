@@ -14,8 +14,7 @@ import (
 
 // prepare makes what is to be mounted, and enters the container's mount namespace if something is mounted or unmounted.
 func (v *reviser) prepare() (err error) {
-	v.mounts, v.restored = map[string]*mounted{}, map[string]*mounted{}
-	v.nodes = map[string]*monitorv1.DeviceNode{}
+	v.mounts, v.nodes = map[string]*mounted{}, map[string]*monitorv1.DeviceNode{}
 	if len(v.request.GetAddMounts())+len(v.request.GetRemoveMounts()) == 0 {
 		return nil
 	}

@@ -3,7 +3,6 @@ package launch
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 
@@ -66,9 +65,9 @@ type reviser struct {
 
 	// undo takes back what was done, step by step.
 	undo []func() error
-	// mounts are those that came, and with nil those that went, by target; restored are those that had gone and came again.
-	mounts, restored map[string]*mounted
-	nodes            map[string]*monitorv1.DeviceNode
+	// mounts and nodes are those that came and, with nil, those that went, by target and name.
+	mounts map[string]*mounted
+	nodes  map[string]*monitorv1.DeviceNode
 	// clones are of what was unmounted, in case it has to come again.
 	clones []*os.File
 
@@ -148,7 +147,6 @@ func (v *reviser) takeBack(cause error) error {
 			left = append(left, err)
 		}
 	}
-	maps.Copy(v.live.mounts, v.restored)
 	if len(left) == 0 {
 		return cause
 	}

@@ -49,7 +49,7 @@ func (v *reviser) removeMount(target string) error {
 				return
 			}
 			again.MountID = id
-			v.restored[target] = again
+			v.live.mounts[target] = again
 		}
 		if err := v.unmount(s, b, restored); err != nil {
 			return err
