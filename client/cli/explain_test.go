@@ -47,7 +47,7 @@ func TestSchemaPathsAreCompleted(t *testing.T) {
 // What is explained does not wait for a daemon that does not answer.
 func TestExplainDoesNotWait(t *testing.T) {
 	impatient()
-	defer cli.BePatient(time.Minute)
+	defer func() { _ = cli.BePatient(time.Minute) }()
 	socket := filepath.Join(t.TempDir(), "silent.sock")
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", socket)
 	if err != nil {

@@ -1023,144 +1023,6 @@ func (x *Devices) GetOther() []string {
 	return nil
 }
 
-// Device is one device of a domain.
-type Device struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Which.
-	//
-	// Types that are valid to be assigned to Kind:
-	//
-	//	*Device_Disk
-	//	*Device_Filesystem
-	//	*Device_Interface
-	//	*Device_Console
-	//	*Device_Hostdev
-	Kind          isDevice_Kind `protobuf_oneof:"kind"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Device) Reset() {
-	*x = Device{}
-	mi := &file_davit_v1_device_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Device) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Device) ProtoMessage() {}
-
-func (x *Device) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_device_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Device.ProtoReflect.Descriptor instead.
-func (*Device) Descriptor() ([]byte, []int) {
-	return file_davit_v1_device_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *Device) GetKind() isDevice_Kind {
-	if x != nil {
-		return x.Kind
-	}
-	return nil
-}
-
-func (x *Device) GetDisk() *Disk {
-	if x != nil {
-		if x, ok := x.Kind.(*Device_Disk); ok {
-			return x.Disk
-		}
-	}
-	return nil
-}
-
-func (x *Device) GetFilesystem() *Filesystem {
-	if x != nil {
-		if x, ok := x.Kind.(*Device_Filesystem); ok {
-			return x.Filesystem
-		}
-	}
-	return nil
-}
-
-func (x *Device) GetInterface() *Interface {
-	if x != nil {
-		if x, ok := x.Kind.(*Device_Interface); ok {
-			return x.Interface
-		}
-	}
-	return nil
-}
-
-func (x *Device) GetConsole() *Console {
-	if x != nil {
-		if x, ok := x.Kind.(*Device_Console); ok {
-			return x.Console
-		}
-	}
-	return nil
-}
-
-func (x *Device) GetHostdev() *Hostdev {
-	if x != nil {
-		if x, ok := x.Kind.(*Device_Hostdev); ok {
-			return x.Hostdev
-		}
-	}
-	return nil
-}
-
-type isDevice_Kind interface {
-	isDevice_Kind()
-}
-
-type Device_Disk struct {
-	// A disk.
-	Disk *Disk `protobuf:"bytes,1,opt,name=disk,oneof"`
-}
-
-type Device_Filesystem struct {
-	// A mount.
-	Filesystem *Filesystem `protobuf:"bytes,2,opt,name=filesystem,oneof"`
-}
-
-type Device_Interface struct {
-	// A network interface.
-	Interface *Interface `protobuf:"bytes,3,opt,name=interface,oneof"`
-}
-
-type Device_Console struct {
-	// A console.
-	Console *Console `protobuf:"bytes,4,opt,name=console,oneof"`
-}
-
-type Device_Hostdev struct {
-	// A device of the host.
-	Hostdev *Hostdev `protobuf:"bytes,5,opt,name=hostdev,oneof"`
-}
-
-func (*Device_Disk) isDevice_Kind() {}
-
-func (*Device_Filesystem) isDevice_Kind() {}
-
-func (*Device_Interface) isDevice_Kind() {}
-
-func (*Device_Console) isDevice_Kind() {}
-
-func (*Device_Hostdev) isDevice_Kind() {}
-
 // Disk is a block device in the domain.
 type Disk struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1198,7 +1060,7 @@ type Disk struct {
 
 func (x *Disk) Reset() {
 	*x = Disk{}
-	mi := &file_davit_v1_device_proto_msgTypes[2]
+	mi := &file_davit_v1_device_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1210,7 +1072,7 @@ func (x *Disk) String() string {
 func (*Disk) ProtoMessage() {}
 
 func (x *Disk) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_device_proto_msgTypes[2]
+	mi := &file_davit_v1_device_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1223,7 +1085,7 @@ func (x *Disk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disk.ProtoReflect.Descriptor instead.
 func (*Disk) Descriptor() ([]byte, []int) {
-	return file_davit_v1_device_proto_rawDescGZIP(), []int{2}
+	return file_davit_v1_device_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *Disk) GetType() DiskType {
@@ -1345,7 +1207,7 @@ type DiskDriver struct {
 
 func (x *DiskDriver) Reset() {
 	*x = DiskDriver{}
-	mi := &file_davit_v1_device_proto_msgTypes[3]
+	mi := &file_davit_v1_device_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1357,7 +1219,7 @@ func (x *DiskDriver) String() string {
 func (*DiskDriver) ProtoMessage() {}
 
 func (x *DiskDriver) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_device_proto_msgTypes[3]
+	mi := &file_davit_v1_device_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1370,7 +1232,7 @@ func (x *DiskDriver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiskDriver.ProtoReflect.Descriptor instead.
 func (*DiskDriver) Descriptor() ([]byte, []int) {
-	return file_davit_v1_device_proto_rawDescGZIP(), []int{3}
+	return file_davit_v1_device_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *DiskDriver) GetName() string {
@@ -1434,7 +1296,7 @@ type DriveAddress struct {
 
 func (x *DriveAddress) Reset() {
 	*x = DriveAddress{}
-	mi := &file_davit_v1_device_proto_msgTypes[4]
+	mi := &file_davit_v1_device_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1446,7 +1308,7 @@ func (x *DriveAddress) String() string {
 func (*DriveAddress) ProtoMessage() {}
 
 func (x *DriveAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_device_proto_msgTypes[4]
+	mi := &file_davit_v1_device_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1459,7 +1321,7 @@ func (x *DriveAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriveAddress.ProtoReflect.Descriptor instead.
 func (*DriveAddress) Descriptor() ([]byte, []int) {
-	return file_davit_v1_device_proto_rawDescGZIP(), []int{4}
+	return file_davit_v1_device_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *DriveAddress) GetType() string {
@@ -1516,7 +1378,7 @@ type Controller struct {
 
 func (x *Controller) Reset() {
 	*x = Controller{}
-	mi := &file_davit_v1_device_proto_msgTypes[5]
+	mi := &file_davit_v1_device_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1528,7 +1390,7 @@ func (x *Controller) String() string {
 func (*Controller) ProtoMessage() {}
 
 func (x *Controller) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_device_proto_msgTypes[5]
+	mi := &file_davit_v1_device_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1541,7 +1403,7 @@ func (x *Controller) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Controller.ProtoReflect.Descriptor instead.
 func (*Controller) Descriptor() ([]byte, []int) {
-	return file_davit_v1_device_proto_rawDescGZIP(), []int{5}
+	return file_davit_v1_device_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Controller) GetType() string {
@@ -1624,7 +1486,7 @@ type Filesystem struct {
 
 func (x *Filesystem) Reset() {
 	*x = Filesystem{}
-	mi := &file_davit_v1_device_proto_msgTypes[6]
+	mi := &file_davit_v1_device_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1636,7 +1498,7 @@ func (x *Filesystem) String() string {
 func (*Filesystem) ProtoMessage() {}
 
 func (x *Filesystem) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_device_proto_msgTypes[6]
+	mi := &file_davit_v1_device_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1649,7 +1511,7 @@ func (x *Filesystem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Filesystem.ProtoReflect.Descriptor instead.
 func (*Filesystem) Descriptor() ([]byte, []int) {
-	return file_davit_v1_device_proto_rawDescGZIP(), []int{6}
+	return file_davit_v1_device_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Filesystem) GetType() FilesystemType {
@@ -1786,7 +1648,7 @@ type FilesystemDriver struct {
 
 func (x *FilesystemDriver) Reset() {
 	*x = FilesystemDriver{}
-	mi := &file_davit_v1_device_proto_msgTypes[7]
+	mi := &file_davit_v1_device_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1798,7 +1660,7 @@ func (x *FilesystemDriver) String() string {
 func (*FilesystemDriver) ProtoMessage() {}
 
 func (x *FilesystemDriver) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_device_proto_msgTypes[7]
+	mi := &file_davit_v1_device_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1811,7 +1673,7 @@ func (x *FilesystemDriver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilesystemDriver.ProtoReflect.Descriptor instead.
 func (*FilesystemDriver) Descriptor() ([]byte, []int) {
-	return file_davit_v1_device_proto_rawDescGZIP(), []int{7}
+	return file_davit_v1_device_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *FilesystemDriver) GetType() string {
@@ -1888,7 +1750,7 @@ type Interface struct {
 
 func (x *Interface) Reset() {
 	*x = Interface{}
-	mi := &file_davit_v1_device_proto_msgTypes[8]
+	mi := &file_davit_v1_device_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1900,7 +1762,7 @@ func (x *Interface) String() string {
 func (*Interface) ProtoMessage() {}
 
 func (x *Interface) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_device_proto_msgTypes[8]
+	mi := &file_davit_v1_device_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1913,7 +1775,7 @@ func (x *Interface) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Interface.ProtoReflect.Descriptor instead.
 func (*Interface) Descriptor() ([]byte, []int) {
-	return file_davit_v1_device_proto_rawDescGZIP(), []int{8}
+	return file_davit_v1_device_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Interface) GetType() InterfaceType {
@@ -2083,7 +1945,7 @@ type Vlan struct {
 
 func (x *Vlan) Reset() {
 	*x = Vlan{}
-	mi := &file_davit_v1_device_proto_msgTypes[9]
+	mi := &file_davit_v1_device_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2095,7 +1957,7 @@ func (x *Vlan) String() string {
 func (*Vlan) ProtoMessage() {}
 
 func (x *Vlan) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_device_proto_msgTypes[9]
+	mi := &file_davit_v1_device_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2108,7 +1970,7 @@ func (x *Vlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Vlan.ProtoReflect.Descriptor instead.
 func (*Vlan) Descriptor() ([]byte, []int) {
-	return file_davit_v1_device_proto_rawDescGZIP(), []int{9}
+	return file_davit_v1_device_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Vlan) GetTrunk() bool {
@@ -2138,7 +2000,7 @@ type VlanTag struct {
 
 func (x *VlanTag) Reset() {
 	*x = VlanTag{}
-	mi := &file_davit_v1_device_proto_msgTypes[10]
+	mi := &file_davit_v1_device_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2150,7 +2012,7 @@ func (x *VlanTag) String() string {
 func (*VlanTag) ProtoMessage() {}
 
 func (x *VlanTag) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_device_proto_msgTypes[10]
+	mi := &file_davit_v1_device_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2163,7 +2025,7 @@ func (x *VlanTag) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VlanTag.ProtoReflect.Descriptor instead.
 func (*VlanTag) Descriptor() ([]byte, []int) {
-	return file_davit_v1_device_proto_rawDescGZIP(), []int{10}
+	return file_davit_v1_device_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *VlanTag) GetId() uint32 {
@@ -2203,7 +2065,7 @@ type VirtualPort struct {
 
 func (x *VirtualPort) Reset() {
 	*x = VirtualPort{}
-	mi := &file_davit_v1_device_proto_msgTypes[11]
+	mi := &file_davit_v1_device_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2215,7 +2077,7 @@ func (x *VirtualPort) String() string {
 func (*VirtualPort) ProtoMessage() {}
 
 func (x *VirtualPort) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_device_proto_msgTypes[11]
+	mi := &file_davit_v1_device_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2228,7 +2090,7 @@ func (x *VirtualPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VirtualPort.ProtoReflect.Descriptor instead.
 func (*VirtualPort) Descriptor() ([]byte, []int) {
-	return file_davit_v1_device_proto_rawDescGZIP(), []int{11}
+	return file_davit_v1_device_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *VirtualPort) GetType() VirtualPortType {
@@ -2293,7 +2155,7 @@ type Bandwidth struct {
 
 func (x *Bandwidth) Reset() {
 	*x = Bandwidth{}
-	mi := &file_davit_v1_device_proto_msgTypes[12]
+	mi := &file_davit_v1_device_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2305,7 +2167,7 @@ func (x *Bandwidth) String() string {
 func (*Bandwidth) ProtoMessage() {}
 
 func (x *Bandwidth) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_device_proto_msgTypes[12]
+	mi := &file_davit_v1_device_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2318,7 +2180,7 @@ func (x *Bandwidth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bandwidth.ProtoReflect.Descriptor instead.
 func (*Bandwidth) Descriptor() ([]byte, []int) {
-	return file_davit_v1_device_proto_rawDescGZIP(), []int{12}
+	return file_davit_v1_device_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Bandwidth) GetInbound() *BandwidthLimit {
@@ -2352,7 +2214,7 @@ type BandwidthLimit struct {
 
 func (x *BandwidthLimit) Reset() {
 	*x = BandwidthLimit{}
-	mi := &file_davit_v1_device_proto_msgTypes[13]
+	mi := &file_davit_v1_device_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2364,7 +2226,7 @@ func (x *BandwidthLimit) String() string {
 func (*BandwidthLimit) ProtoMessage() {}
 
 func (x *BandwidthLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_device_proto_msgTypes[13]
+	mi := &file_davit_v1_device_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2377,7 +2239,7 @@ func (x *BandwidthLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BandwidthLimit.ProtoReflect.Descriptor instead.
 func (*BandwidthLimit) Descriptor() ([]byte, []int) {
-	return file_davit_v1_device_proto_rawDescGZIP(), []int{13}
+	return file_davit_v1_device_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *BandwidthLimit) GetAverage() uint64 {
@@ -2425,7 +2287,7 @@ type IpAddress struct {
 
 func (x *IpAddress) Reset() {
 	*x = IpAddress{}
-	mi := &file_davit_v1_device_proto_msgTypes[14]
+	mi := &file_davit_v1_device_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2437,7 +2299,7 @@ func (x *IpAddress) String() string {
 func (*IpAddress) ProtoMessage() {}
 
 func (x *IpAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_device_proto_msgTypes[14]
+	mi := &file_davit_v1_device_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2450,7 +2312,7 @@ func (x *IpAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IpAddress.ProtoReflect.Descriptor instead.
 func (*IpAddress) Descriptor() ([]byte, []int) {
-	return file_davit_v1_device_proto_rawDescGZIP(), []int{14}
+	return file_davit_v1_device_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *IpAddress) GetAddress() string {
@@ -2502,7 +2364,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_davit_v1_device_proto_msgTypes[15]
+	mi := &file_davit_v1_device_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2514,7 +2376,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_device_proto_msgTypes[15]
+	mi := &file_davit_v1_device_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2527,7 +2389,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_davit_v1_device_proto_rawDescGZIP(), []int{15}
+	return file_davit_v1_device_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Route) GetFamily() IpFamily {
@@ -2593,7 +2455,7 @@ type Console struct {
 
 func (x *Console) Reset() {
 	*x = Console{}
-	mi := &file_davit_v1_device_proto_msgTypes[16]
+	mi := &file_davit_v1_device_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2605,7 +2467,7 @@ func (x *Console) String() string {
 func (*Console) ProtoMessage() {}
 
 func (x *Console) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_device_proto_msgTypes[16]
+	mi := &file_davit_v1_device_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2618,7 +2480,7 @@ func (x *Console) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Console.ProtoReflect.Descriptor instead.
 func (*Console) Descriptor() ([]byte, []int) {
-	return file_davit_v1_device_proto_rawDescGZIP(), []int{16}
+	return file_davit_v1_device_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Console) GetType() ConsoleType {
@@ -2700,7 +2562,7 @@ type Hostdev struct {
 
 func (x *Hostdev) Reset() {
 	*x = Hostdev{}
-	mi := &file_davit_v1_device_proto_msgTypes[17]
+	mi := &file_davit_v1_device_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2712,7 +2574,7 @@ func (x *Hostdev) String() string {
 func (*Hostdev) ProtoMessage() {}
 
 func (x *Hostdev) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_device_proto_msgTypes[17]
+	mi := &file_davit_v1_device_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2725,7 +2587,7 @@ func (x *Hostdev) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hostdev.ProtoReflect.Descriptor instead.
 func (*Hostdev) Descriptor() ([]byte, []int) {
-	return file_davit_v1_device_proto_rawDescGZIP(), []int{17}
+	return file_davit_v1_device_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Hostdev) GetMode() HostdevMode {
@@ -2857,16 +2719,7 @@ const file_davit_v1_device_proto_rawDesc = "" +
 	"\ahostdevR\ahostdev\x12\xe9\x01\n" +
 	"\x05other\x182 \x03(\tB\xd2\x01\xda\xce\x18\xcd\x01\n" +
 	"\x01*J\x05leaseJ\tsmartcardJ\x06serialJ\bparallelJ\achannelJ\x05inputJ\x03tpmJ\bgraphicsJ\x05soundJ\x05audioJ\x05videoJ\bredirdevJ\vredirfilterJ\x03hubJ\bwatchdogJ\n" +
-	"memballoonJ\x03rngJ\x05nvramJ\x05panicJ\x05shmemJ\x06memoryJ\x05iommuJ\x05vsockJ\x06cryptoJ\x06pstoreR\x05other\"\x81\x02\n" +
-	"\x06Device\x12$\n" +
-	"\x04disk\x18\x01 \x01(\v2\x0e.davit.v1.DiskH\x00R\x04disk\x126\n" +
-	"\n" +
-	"filesystem\x18\x02 \x01(\v2\x14.davit.v1.FilesystemH\x00R\n" +
-	"filesystem\x123\n" +
-	"\tinterface\x18\x03 \x01(\v2\x13.davit.v1.InterfaceH\x00R\tinterface\x12-\n" +
-	"\aconsole\x18\x04 \x01(\v2\x11.davit.v1.ConsoleH\x00R\aconsole\x12-\n" +
-	"\ahostdev\x18\x05 \x01(\v2\x11.davit.v1.HostdevH\x00R\ahostdevB\x06\n" +
-	"\x04kind\"\xdb\x06\n" +
+	"memballoonJ\x03rngJ\x05nvramJ\x05panicJ\x05shmemJ\x06memoryJ\x05iommuJ\x05vsockJ\x06cryptoJ\x06pstoreR\x05other\"\xdb\x06\n" +
 	"\x04Disk\x129\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x12.davit.v1.DiskTypeB\x11\xda\xce\x18\r\n" +
 	"\x05@type*\x04fileR\x04type\x12A\n" +
@@ -3274,7 +3127,7 @@ func file_davit_v1_device_proto_rawDescGZIP() []byte {
 }
 
 var file_davit_v1_device_proto_enumTypes = make([]protoimpl.EnumInfo, 15)
-var file_davit_v1_device_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_davit_v1_device_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_davit_v1_device_proto_goTypes = []any{
 	(DiskType)(0),             // 0: davit.v1.DiskType
 	(DiskDevice)(0),           // 1: davit.v1.DiskDevice
@@ -3292,72 +3145,66 @@ var file_davit_v1_device_proto_goTypes = []any{
 	(HostdevMode)(0),          // 13: davit.v1.HostdevMode
 	(HostdevType)(0),          // 14: davit.v1.HostdevType
 	(*Devices)(nil),           // 15: davit.v1.Devices
-	(*Device)(nil),            // 16: davit.v1.Device
-	(*Disk)(nil),              // 17: davit.v1.Disk
-	(*DiskDriver)(nil),        // 18: davit.v1.DiskDriver
-	(*DriveAddress)(nil),      // 19: davit.v1.DriveAddress
-	(*Controller)(nil),        // 20: davit.v1.Controller
-	(*Filesystem)(nil),        // 21: davit.v1.Filesystem
-	(*FilesystemDriver)(nil),  // 22: davit.v1.FilesystemDriver
-	(*Interface)(nil),         // 23: davit.v1.Interface
-	(*Vlan)(nil),              // 24: davit.v1.Vlan
-	(*VlanTag)(nil),           // 25: davit.v1.VlanTag
-	(*VirtualPort)(nil),       // 26: davit.v1.VirtualPort
-	(*Bandwidth)(nil),         // 27: davit.v1.Bandwidth
-	(*BandwidthLimit)(nil),    // 28: davit.v1.BandwidthLimit
-	(*IpAddress)(nil),         // 29: davit.v1.IpAddress
-	(*Route)(nil),             // 30: davit.v1.Route
-	(*Console)(nil),           // 31: davit.v1.Console
-	(*Hostdev)(nil),           // 32: davit.v1.Hostdev
+	(*Disk)(nil),              // 16: davit.v1.Disk
+	(*DiskDriver)(nil),        // 17: davit.v1.DiskDriver
+	(*DriveAddress)(nil),      // 18: davit.v1.DriveAddress
+	(*Controller)(nil),        // 19: davit.v1.Controller
+	(*Filesystem)(nil),        // 20: davit.v1.Filesystem
+	(*FilesystemDriver)(nil),  // 21: davit.v1.FilesystemDriver
+	(*Interface)(nil),         // 22: davit.v1.Interface
+	(*Vlan)(nil),              // 23: davit.v1.Vlan
+	(*VlanTag)(nil),           // 24: davit.v1.VlanTag
+	(*VirtualPort)(nil),       // 25: davit.v1.VirtualPort
+	(*Bandwidth)(nil),         // 26: davit.v1.Bandwidth
+	(*BandwidthLimit)(nil),    // 27: davit.v1.BandwidthLimit
+	(*IpAddress)(nil),         // 28: davit.v1.IpAddress
+	(*Route)(nil),             // 29: davit.v1.Route
+	(*Console)(nil),           // 30: davit.v1.Console
+	(*Hostdev)(nil),           // 31: davit.v1.Hostdev
 }
 var file_davit_v1_device_proto_depIdxs = []int32{
-	17, // 0: davit.v1.Devices.disk:type_name -> davit.v1.Disk
-	20, // 1: davit.v1.Devices.controller:type_name -> davit.v1.Controller
-	21, // 2: davit.v1.Devices.filesystem:type_name -> davit.v1.Filesystem
-	23, // 3: davit.v1.Devices.interface:type_name -> davit.v1.Interface
-	31, // 4: davit.v1.Devices.console:type_name -> davit.v1.Console
-	32, // 5: davit.v1.Devices.hostdev:type_name -> davit.v1.Hostdev
-	17, // 6: davit.v1.Device.disk:type_name -> davit.v1.Disk
-	21, // 7: davit.v1.Device.filesystem:type_name -> davit.v1.Filesystem
-	23, // 8: davit.v1.Device.interface:type_name -> davit.v1.Interface
-	31, // 9: davit.v1.Device.console:type_name -> davit.v1.Console
-	32, // 10: davit.v1.Device.hostdev:type_name -> davit.v1.Hostdev
-	0,  // 11: davit.v1.Disk.type:type_name -> davit.v1.DiskType
-	1,  // 12: davit.v1.Disk.device:type_name -> davit.v1.DiskDevice
-	18, // 13: davit.v1.Disk.driver:type_name -> davit.v1.DiskDriver
-	2,  // 14: davit.v1.Disk.target_bus:type_name -> davit.v1.DiskBus
-	19, // 15: davit.v1.Disk.address:type_name -> davit.v1.DriveAddress
-	3,  // 16: davit.v1.Filesystem.type:type_name -> davit.v1.FilesystemType
-	4,  // 17: davit.v1.Filesystem.accessmode:type_name -> davit.v1.FilesystemAccessMode
-	5,  // 18: davit.v1.Filesystem.overlay_upper:type_name -> davit.v1.OverlayUpper
-	22, // 19: davit.v1.Filesystem.driver:type_name -> davit.v1.FilesystemDriver
-	9,  // 20: davit.v1.Interface.type:type_name -> davit.v1.InterfaceType
-	6,  // 21: davit.v1.Interface.source_mode:type_name -> davit.v1.DirectMode
-	29, // 22: davit.v1.Interface.source_ip:type_name -> davit.v1.IpAddress
-	30, // 23: davit.v1.Interface.source_route:type_name -> davit.v1.Route
-	24, // 24: davit.v1.Interface.vlan:type_name -> davit.v1.Vlan
-	26, // 25: davit.v1.Interface.virtualport:type_name -> davit.v1.VirtualPort
-	27, // 26: davit.v1.Interface.bandwidth:type_name -> davit.v1.Bandwidth
-	29, // 27: davit.v1.Interface.ip:type_name -> davit.v1.IpAddress
-	30, // 28: davit.v1.Interface.route:type_name -> davit.v1.Route
-	10, // 29: davit.v1.Interface.link_state:type_name -> davit.v1.LinkState
-	25, // 30: davit.v1.Vlan.tag:type_name -> davit.v1.VlanTag
-	7,  // 31: davit.v1.VlanTag.native_mode:type_name -> davit.v1.NativeMode
-	8,  // 32: davit.v1.VirtualPort.type:type_name -> davit.v1.VirtualPortType
-	28, // 33: davit.v1.Bandwidth.inbound:type_name -> davit.v1.BandwidthLimit
-	28, // 34: davit.v1.Bandwidth.outbound:type_name -> davit.v1.BandwidthLimit
-	11, // 35: davit.v1.IpAddress.family:type_name -> davit.v1.IpFamily
-	11, // 36: davit.v1.Route.family:type_name -> davit.v1.IpFamily
-	12, // 37: davit.v1.Console.type:type_name -> davit.v1.ConsoleType
-	13, // 38: davit.v1.Hostdev.mode:type_name -> davit.v1.HostdevMode
-	14, // 39: davit.v1.Hostdev.type:type_name -> davit.v1.HostdevType
-	29, // 40: davit.v1.Hostdev.ip:type_name -> davit.v1.IpAddress
-	30, // 41: davit.v1.Hostdev.route:type_name -> davit.v1.Route
-	42, // [42:42] is the sub-list for method output_type
-	42, // [42:42] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	16, // 0: davit.v1.Devices.disk:type_name -> davit.v1.Disk
+	19, // 1: davit.v1.Devices.controller:type_name -> davit.v1.Controller
+	20, // 2: davit.v1.Devices.filesystem:type_name -> davit.v1.Filesystem
+	22, // 3: davit.v1.Devices.interface:type_name -> davit.v1.Interface
+	30, // 4: davit.v1.Devices.console:type_name -> davit.v1.Console
+	31, // 5: davit.v1.Devices.hostdev:type_name -> davit.v1.Hostdev
+	0,  // 6: davit.v1.Disk.type:type_name -> davit.v1.DiskType
+	1,  // 7: davit.v1.Disk.device:type_name -> davit.v1.DiskDevice
+	17, // 8: davit.v1.Disk.driver:type_name -> davit.v1.DiskDriver
+	2,  // 9: davit.v1.Disk.target_bus:type_name -> davit.v1.DiskBus
+	18, // 10: davit.v1.Disk.address:type_name -> davit.v1.DriveAddress
+	3,  // 11: davit.v1.Filesystem.type:type_name -> davit.v1.FilesystemType
+	4,  // 12: davit.v1.Filesystem.accessmode:type_name -> davit.v1.FilesystemAccessMode
+	5,  // 13: davit.v1.Filesystem.overlay_upper:type_name -> davit.v1.OverlayUpper
+	21, // 14: davit.v1.Filesystem.driver:type_name -> davit.v1.FilesystemDriver
+	9,  // 15: davit.v1.Interface.type:type_name -> davit.v1.InterfaceType
+	6,  // 16: davit.v1.Interface.source_mode:type_name -> davit.v1.DirectMode
+	28, // 17: davit.v1.Interface.source_ip:type_name -> davit.v1.IpAddress
+	29, // 18: davit.v1.Interface.source_route:type_name -> davit.v1.Route
+	23, // 19: davit.v1.Interface.vlan:type_name -> davit.v1.Vlan
+	25, // 20: davit.v1.Interface.virtualport:type_name -> davit.v1.VirtualPort
+	26, // 21: davit.v1.Interface.bandwidth:type_name -> davit.v1.Bandwidth
+	28, // 22: davit.v1.Interface.ip:type_name -> davit.v1.IpAddress
+	29, // 23: davit.v1.Interface.route:type_name -> davit.v1.Route
+	10, // 24: davit.v1.Interface.link_state:type_name -> davit.v1.LinkState
+	24, // 25: davit.v1.Vlan.tag:type_name -> davit.v1.VlanTag
+	7,  // 26: davit.v1.VlanTag.native_mode:type_name -> davit.v1.NativeMode
+	8,  // 27: davit.v1.VirtualPort.type:type_name -> davit.v1.VirtualPortType
+	27, // 28: davit.v1.Bandwidth.inbound:type_name -> davit.v1.BandwidthLimit
+	27, // 29: davit.v1.Bandwidth.outbound:type_name -> davit.v1.BandwidthLimit
+	11, // 30: davit.v1.IpAddress.family:type_name -> davit.v1.IpFamily
+	11, // 31: davit.v1.Route.family:type_name -> davit.v1.IpFamily
+	12, // 32: davit.v1.Console.type:type_name -> davit.v1.ConsoleType
+	13, // 33: davit.v1.Hostdev.mode:type_name -> davit.v1.HostdevMode
+	14, // 34: davit.v1.Hostdev.type:type_name -> davit.v1.HostdevType
+	28, // 35: davit.v1.Hostdev.ip:type_name -> davit.v1.IpAddress
+	29, // 36: davit.v1.Hostdev.route:type_name -> davit.v1.Route
+	37, // [37:37] is the sub-list for method output_type
+	37, // [37:37] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_davit_v1_device_proto_init() }
@@ -3366,20 +3213,13 @@ func file_davit_v1_device_proto_init() {
 		return
 	}
 	file_davit_v1_xml_proto_init()
-	file_davit_v1_device_proto_msgTypes[1].OneofWrappers = []any{
-		(*Device_Disk)(nil),
-		(*Device_Filesystem)(nil),
-		(*Device_Interface)(nil),
-		(*Device_Console)(nil),
-		(*Device_Hostdev)(nil),
-	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_davit_v1_device_proto_rawDesc), len(file_davit_v1_device_proto_rawDesc)),
 			NumEnums:      15,
-			NumMessages:   18,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

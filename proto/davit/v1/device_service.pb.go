@@ -110,6 +110,144 @@ func (*DeviceSource_Text) isDeviceSource_Source() {}
 
 func (*DeviceSource_Device) isDeviceSource_Source() {}
 
+// Device is one device of a domain.
+type Device struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which.
+	//
+	// Types that are valid to be assigned to Kind:
+	//
+	//	*Device_Disk
+	//	*Device_Filesystem
+	//	*Device_Interface
+	//	*Device_Console
+	//	*Device_Hostdev
+	Kind          isDevice_Kind `protobuf_oneof:"kind"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Device) Reset() {
+	*x = Device{}
+	mi := &file_davit_v1_device_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Device) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Device) ProtoMessage() {}
+
+func (x *Device) ProtoReflect() protoreflect.Message {
+	mi := &file_davit_v1_device_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Device.ProtoReflect.Descriptor instead.
+func (*Device) Descriptor() ([]byte, []int) {
+	return file_davit_v1_device_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Device) GetKind() isDevice_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return nil
+}
+
+func (x *Device) GetDisk() *Disk {
+	if x != nil {
+		if x, ok := x.Kind.(*Device_Disk); ok {
+			return x.Disk
+		}
+	}
+	return nil
+}
+
+func (x *Device) GetFilesystem() *Filesystem {
+	if x != nil {
+		if x, ok := x.Kind.(*Device_Filesystem); ok {
+			return x.Filesystem
+		}
+	}
+	return nil
+}
+
+func (x *Device) GetInterface() *Interface {
+	if x != nil {
+		if x, ok := x.Kind.(*Device_Interface); ok {
+			return x.Interface
+		}
+	}
+	return nil
+}
+
+func (x *Device) GetConsole() *Console {
+	if x != nil {
+		if x, ok := x.Kind.(*Device_Console); ok {
+			return x.Console
+		}
+	}
+	return nil
+}
+
+func (x *Device) GetHostdev() *Hostdev {
+	if x != nil {
+		if x, ok := x.Kind.(*Device_Hostdev); ok {
+			return x.Hostdev
+		}
+	}
+	return nil
+}
+
+type isDevice_Kind interface {
+	isDevice_Kind()
+}
+
+type Device_Disk struct {
+	// A disk.
+	Disk *Disk `protobuf:"bytes,1,opt,name=disk,oneof"`
+}
+
+type Device_Filesystem struct {
+	// A mount.
+	Filesystem *Filesystem `protobuf:"bytes,2,opt,name=filesystem,oneof"`
+}
+
+type Device_Interface struct {
+	// A network interface.
+	Interface *Interface `protobuf:"bytes,3,opt,name=interface,oneof"`
+}
+
+type Device_Console struct {
+	// A console.
+	Console *Console `protobuf:"bytes,4,opt,name=console,oneof"`
+}
+
+type Device_Hostdev struct {
+	// A device of the host.
+	Hostdev *Hostdev `protobuf:"bytes,5,opt,name=hostdev,oneof"`
+}
+
+func (*Device_Disk) isDevice_Kind() {}
+
+func (*Device_Filesystem) isDevice_Kind() {}
+
+func (*Device_Interface) isDevice_Kind() {}
+
+func (*Device_Console) isDevice_Kind() {}
+
+func (*Device_Hostdev) isDevice_Kind() {}
+
 // AttachDeviceRequest says what to add.
 type AttachDeviceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -131,7 +269,7 @@ type AttachDeviceRequest struct {
 
 func (x *AttachDeviceRequest) Reset() {
 	*x = AttachDeviceRequest{}
-	mi := &file_davit_v1_device_service_proto_msgTypes[1]
+	mi := &file_davit_v1_device_service_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -143,7 +281,7 @@ func (x *AttachDeviceRequest) String() string {
 func (*AttachDeviceRequest) ProtoMessage() {}
 
 func (x *AttachDeviceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_device_service_proto_msgTypes[1]
+	mi := &file_davit_v1_device_service_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -156,7 +294,7 @@ func (x *AttachDeviceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachDeviceRequest.ProtoReflect.Descriptor instead.
 func (*AttachDeviceRequest) Descriptor() ([]byte, []int) {
-	return file_davit_v1_device_service_proto_rawDescGZIP(), []int{1}
+	return file_davit_v1_device_service_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *AttachDeviceRequest) GetDomain() *DomainRef {
@@ -218,7 +356,7 @@ type AttachDeviceResponse struct {
 
 func (x *AttachDeviceResponse) Reset() {
 	*x = AttachDeviceResponse{}
-	mi := &file_davit_v1_device_service_proto_msgTypes[2]
+	mi := &file_davit_v1_device_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -230,7 +368,7 @@ func (x *AttachDeviceResponse) String() string {
 func (*AttachDeviceResponse) ProtoMessage() {}
 
 func (x *AttachDeviceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_device_service_proto_msgTypes[2]
+	mi := &file_davit_v1_device_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -243,7 +381,7 @@ func (x *AttachDeviceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachDeviceResponse.ProtoReflect.Descriptor instead.
 func (*AttachDeviceResponse) Descriptor() ([]byte, []int) {
-	return file_davit_v1_device_service_proto_rawDescGZIP(), []int{2}
+	return file_davit_v1_device_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *AttachDeviceResponse) GetDevice() *Device {
@@ -293,7 +431,7 @@ type DetachDeviceRequest struct {
 
 func (x *DetachDeviceRequest) Reset() {
 	*x = DetachDeviceRequest{}
-	mi := &file_davit_v1_device_service_proto_msgTypes[3]
+	mi := &file_davit_v1_device_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -305,7 +443,7 @@ func (x *DetachDeviceRequest) String() string {
 func (*DetachDeviceRequest) ProtoMessage() {}
 
 func (x *DetachDeviceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_device_service_proto_msgTypes[3]
+	mi := &file_davit_v1_device_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -318,7 +456,7 @@ func (x *DetachDeviceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetachDeviceRequest.ProtoReflect.Descriptor instead.
 func (*DetachDeviceRequest) Descriptor() ([]byte, []int) {
-	return file_davit_v1_device_service_proto_rawDescGZIP(), []int{3}
+	return file_davit_v1_device_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *DetachDeviceRequest) GetDomain() *DomainRef {
@@ -372,7 +510,7 @@ type DeviceSelector struct {
 
 func (x *DeviceSelector) Reset() {
 	*x = DeviceSelector{}
-	mi := &file_davit_v1_device_service_proto_msgTypes[4]
+	mi := &file_davit_v1_device_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -384,7 +522,7 @@ func (x *DeviceSelector) String() string {
 func (*DeviceSelector) ProtoMessage() {}
 
 func (x *DeviceSelector) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_device_service_proto_msgTypes[4]
+	mi := &file_davit_v1_device_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -397,7 +535,7 @@ func (x *DeviceSelector) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceSelector.ProtoReflect.Descriptor instead.
 func (*DeviceSelector) Descriptor() ([]byte, []int) {
-	return file_davit_v1_device_service_proto_rawDescGZIP(), []int{4}
+	return file_davit_v1_device_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *DeviceSelector) GetBy() isDeviceSelector_By {
@@ -460,7 +598,7 @@ type DetachDeviceResponse struct {
 
 func (x *DetachDeviceResponse) Reset() {
 	*x = DetachDeviceResponse{}
-	mi := &file_davit_v1_device_service_proto_msgTypes[5]
+	mi := &file_davit_v1_device_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -472,7 +610,7 @@ func (x *DetachDeviceResponse) String() string {
 func (*DetachDeviceResponse) ProtoMessage() {}
 
 func (x *DetachDeviceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_device_service_proto_msgTypes[5]
+	mi := &file_davit_v1_device_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -485,7 +623,7 @@ func (x *DetachDeviceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetachDeviceResponse.ProtoReflect.Descriptor instead.
 func (*DetachDeviceResponse) Descriptor() ([]byte, []int) {
-	return file_davit_v1_device_service_proto_rawDescGZIP(), []int{5}
+	return file_davit_v1_device_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *DetachDeviceResponse) GetDevice() *Device {
@@ -531,7 +669,7 @@ type UpdateDeviceRequest struct {
 
 func (x *UpdateDeviceRequest) Reset() {
 	*x = UpdateDeviceRequest{}
-	mi := &file_davit_v1_device_service_proto_msgTypes[6]
+	mi := &file_davit_v1_device_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -543,7 +681,7 @@ func (x *UpdateDeviceRequest) String() string {
 func (*UpdateDeviceRequest) ProtoMessage() {}
 
 func (x *UpdateDeviceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_device_service_proto_msgTypes[6]
+	mi := &file_davit_v1_device_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -556,7 +694,7 @@ func (x *UpdateDeviceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateDeviceRequest.ProtoReflect.Descriptor instead.
 func (*UpdateDeviceRequest) Descriptor() ([]byte, []int) {
-	return file_davit_v1_device_service_proto_rawDescGZIP(), []int{6}
+	return file_davit_v1_device_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *UpdateDeviceRequest) GetDomain() *DomainRef {
@@ -618,7 +756,7 @@ type UpdateDeviceResponse struct {
 
 func (x *UpdateDeviceResponse) Reset() {
 	*x = UpdateDeviceResponse{}
-	mi := &file_davit_v1_device_service_proto_msgTypes[7]
+	mi := &file_davit_v1_device_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -630,7 +768,7 @@ func (x *UpdateDeviceResponse) String() string {
 func (*UpdateDeviceResponse) ProtoMessage() {}
 
 func (x *UpdateDeviceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_device_service_proto_msgTypes[7]
+	mi := &file_davit_v1_device_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -643,7 +781,7 @@ func (x *UpdateDeviceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateDeviceResponse.ProtoReflect.Descriptor instead.
 func (*UpdateDeviceResponse) Descriptor() ([]byte, []int) {
-	return file_davit_v1_device_service_proto_rawDescGZIP(), []int{7}
+	return file_davit_v1_device_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *UpdateDeviceResponse) GetDevice() *Device {
@@ -687,7 +825,7 @@ type ListInterfacesRequest struct {
 
 func (x *ListInterfacesRequest) Reset() {
 	*x = ListInterfacesRequest{}
-	mi := &file_davit_v1_device_service_proto_msgTypes[8]
+	mi := &file_davit_v1_device_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -699,7 +837,7 @@ func (x *ListInterfacesRequest) String() string {
 func (*ListInterfacesRequest) ProtoMessage() {}
 
 func (x *ListInterfacesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_device_service_proto_msgTypes[8]
+	mi := &file_davit_v1_device_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -712,7 +850,7 @@ func (x *ListInterfacesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInterfacesRequest.ProtoReflect.Descriptor instead.
 func (*ListInterfacesRequest) Descriptor() ([]byte, []int) {
-	return file_davit_v1_device_service_proto_rawDescGZIP(), []int{8}
+	return file_davit_v1_device_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListInterfacesRequest) GetDomain() *DomainRef {
@@ -740,7 +878,7 @@ type ListInterfacesResponse struct {
 
 func (x *ListInterfacesResponse) Reset() {
 	*x = ListInterfacesResponse{}
-	mi := &file_davit_v1_device_service_proto_msgTypes[9]
+	mi := &file_davit_v1_device_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -752,7 +890,7 @@ func (x *ListInterfacesResponse) String() string {
 func (*ListInterfacesResponse) ProtoMessage() {}
 
 func (x *ListInterfacesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_device_service_proto_msgTypes[9]
+	mi := &file_davit_v1_device_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -765,7 +903,7 @@ func (x *ListInterfacesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInterfacesResponse.ProtoReflect.Descriptor instead.
 func (*ListInterfacesResponse) Descriptor() ([]byte, []int) {
-	return file_davit_v1_device_service_proto_rawDescGZIP(), []int{9}
+	return file_davit_v1_device_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListInterfacesResponse) GetInterfaces() []*InterfaceStatus {
@@ -788,7 +926,7 @@ type ListBlockDevicesRequest struct {
 
 func (x *ListBlockDevicesRequest) Reset() {
 	*x = ListBlockDevicesRequest{}
-	mi := &file_davit_v1_device_service_proto_msgTypes[10]
+	mi := &file_davit_v1_device_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -800,7 +938,7 @@ func (x *ListBlockDevicesRequest) String() string {
 func (*ListBlockDevicesRequest) ProtoMessage() {}
 
 func (x *ListBlockDevicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_device_service_proto_msgTypes[10]
+	mi := &file_davit_v1_device_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -813,7 +951,7 @@ func (x *ListBlockDevicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBlockDevicesRequest.ProtoReflect.Descriptor instead.
 func (*ListBlockDevicesRequest) Descriptor() ([]byte, []int) {
-	return file_davit_v1_device_service_proto_rawDescGZIP(), []int{10}
+	return file_davit_v1_device_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListBlockDevicesRequest) GetDomain() *DomainRef {
@@ -841,7 +979,7 @@ type ListBlockDevicesResponse struct {
 
 func (x *ListBlockDevicesResponse) Reset() {
 	*x = ListBlockDevicesResponse{}
-	mi := &file_davit_v1_device_service_proto_msgTypes[11]
+	mi := &file_davit_v1_device_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -853,7 +991,7 @@ func (x *ListBlockDevicesResponse) String() string {
 func (*ListBlockDevicesResponse) ProtoMessage() {}
 
 func (x *ListBlockDevicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_device_service_proto_msgTypes[11]
+	mi := &file_davit_v1_device_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -866,7 +1004,7 @@ func (x *ListBlockDevicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBlockDevicesResponse.ProtoReflect.Descriptor instead.
 func (*ListBlockDevicesResponse) Descriptor() ([]byte, []int) {
-	return file_davit_v1_device_service_proto_rawDescGZIP(), []int{11}
+	return file_davit_v1_device_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListBlockDevicesResponse) GetBlockDevices() []*BlockDeviceStatus {
@@ -884,7 +1022,16 @@ const file_davit_v1_device_service_proto_rawDesc = "" +
 	"\fDeviceSource\x12\x14\n" +
 	"\x04text\x18\x01 \x01(\tH\x00R\x04text\x12*\n" +
 	"\x06device\x18\x02 \x01(\v2\x10.davit.v1.DeviceH\x00R\x06deviceB\b\n" +
-	"\x06source\"\xe7\x01\n" +
+	"\x06source\"\x81\x02\n" +
+	"\x06Device\x12$\n" +
+	"\x04disk\x18\x01 \x01(\v2\x0e.davit.v1.DiskH\x00R\x04disk\x126\n" +
+	"\n" +
+	"filesystem\x18\x02 \x01(\v2\x14.davit.v1.FilesystemH\x00R\n" +
+	"filesystem\x123\n" +
+	"\tinterface\x18\x03 \x01(\v2\x13.davit.v1.InterfaceH\x00R\tinterface\x12-\n" +
+	"\aconsole\x18\x04 \x01(\v2\x11.davit.v1.ConsoleH\x00R\aconsole\x12-\n" +
+	"\ahostdev\x18\x05 \x01(\v2\x11.davit.v1.HostdevH\x00R\ahostdevB\x06\n" +
+	"\x04kind\"\xe7\x01\n" +
 	"\x13AttachDeviceRequest\x12+\n" +
 	"\x06domain\x18\x01 \x01(\v2\x13.davit.v1.DomainRefR\x06domain\x12.\n" +
 	"\x06source\x18\x02 \x01(\v2\x16.davit.v1.DeviceSourceR\x06source\x12(\n" +
@@ -957,71 +1104,81 @@ func file_davit_v1_device_service_proto_rawDescGZIP() []byte {
 	return file_davit_v1_device_service_proto_rawDescData
 }
 
-var file_davit_v1_device_service_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_davit_v1_device_service_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_davit_v1_device_service_proto_goTypes = []any{
 	(*DeviceSource)(nil),             // 0: davit.v1.DeviceSource
-	(*AttachDeviceRequest)(nil),      // 1: davit.v1.AttachDeviceRequest
-	(*AttachDeviceResponse)(nil),     // 2: davit.v1.AttachDeviceResponse
-	(*DetachDeviceRequest)(nil),      // 3: davit.v1.DetachDeviceRequest
-	(*DeviceSelector)(nil),           // 4: davit.v1.DeviceSelector
-	(*DetachDeviceResponse)(nil),     // 5: davit.v1.DetachDeviceResponse
-	(*UpdateDeviceRequest)(nil),      // 6: davit.v1.UpdateDeviceRequest
-	(*UpdateDeviceResponse)(nil),     // 7: davit.v1.UpdateDeviceResponse
-	(*ListInterfacesRequest)(nil),    // 8: davit.v1.ListInterfacesRequest
-	(*ListInterfacesResponse)(nil),   // 9: davit.v1.ListInterfacesResponse
-	(*ListBlockDevicesRequest)(nil),  // 10: davit.v1.ListBlockDevicesRequest
-	(*ListBlockDevicesResponse)(nil), // 11: davit.v1.ListBlockDevicesResponse
-	(*Device)(nil),                   // 12: davit.v1.Device
-	(*DomainRef)(nil),                // 13: davit.v1.DomainRef
-	(Affect)(0),                      // 14: davit.v1.Affect
-	(*Warning)(nil),                  // 15: davit.v1.Warning
-	(*DomainInfo)(nil),               // 16: davit.v1.DomainInfo
-	(*EventPosition)(nil),            // 17: davit.v1.EventPosition
-	(*InterfaceStatus)(nil),          // 18: davit.v1.InterfaceStatus
-	(*BlockDeviceStatus)(nil),        // 19: davit.v1.BlockDeviceStatus
+	(*Device)(nil),                   // 1: davit.v1.Device
+	(*AttachDeviceRequest)(nil),      // 2: davit.v1.AttachDeviceRequest
+	(*AttachDeviceResponse)(nil),     // 3: davit.v1.AttachDeviceResponse
+	(*DetachDeviceRequest)(nil),      // 4: davit.v1.DetachDeviceRequest
+	(*DeviceSelector)(nil),           // 5: davit.v1.DeviceSelector
+	(*DetachDeviceResponse)(nil),     // 6: davit.v1.DetachDeviceResponse
+	(*UpdateDeviceRequest)(nil),      // 7: davit.v1.UpdateDeviceRequest
+	(*UpdateDeviceResponse)(nil),     // 8: davit.v1.UpdateDeviceResponse
+	(*ListInterfacesRequest)(nil),    // 9: davit.v1.ListInterfacesRequest
+	(*ListInterfacesResponse)(nil),   // 10: davit.v1.ListInterfacesResponse
+	(*ListBlockDevicesRequest)(nil),  // 11: davit.v1.ListBlockDevicesRequest
+	(*ListBlockDevicesResponse)(nil), // 12: davit.v1.ListBlockDevicesResponse
+	(*Disk)(nil),                     // 13: davit.v1.Disk
+	(*Filesystem)(nil),               // 14: davit.v1.Filesystem
+	(*Interface)(nil),                // 15: davit.v1.Interface
+	(*Console)(nil),                  // 16: davit.v1.Console
+	(*Hostdev)(nil),                  // 17: davit.v1.Hostdev
+	(*DomainRef)(nil),                // 18: davit.v1.DomainRef
+	(Affect)(0),                      // 19: davit.v1.Affect
+	(*Warning)(nil),                  // 20: davit.v1.Warning
+	(*DomainInfo)(nil),               // 21: davit.v1.DomainInfo
+	(*EventPosition)(nil),            // 22: davit.v1.EventPosition
+	(*InterfaceStatus)(nil),          // 23: davit.v1.InterfaceStatus
+	(*BlockDeviceStatus)(nil),        // 24: davit.v1.BlockDeviceStatus
 }
 var file_davit_v1_device_service_proto_depIdxs = []int32{
-	12, // 0: davit.v1.DeviceSource.device:type_name -> davit.v1.Device
-	13, // 1: davit.v1.AttachDeviceRequest.domain:type_name -> davit.v1.DomainRef
-	0,  // 2: davit.v1.AttachDeviceRequest.source:type_name -> davit.v1.DeviceSource
-	14, // 3: davit.v1.AttachDeviceRequest.affect:type_name -> davit.v1.Affect
-	12, // 4: davit.v1.AttachDeviceResponse.device:type_name -> davit.v1.Device
-	15, // 5: davit.v1.AttachDeviceResponse.warnings:type_name -> davit.v1.Warning
-	16, // 6: davit.v1.AttachDeviceResponse.domain:type_name -> davit.v1.DomainInfo
-	17, // 7: davit.v1.AttachDeviceResponse.position:type_name -> davit.v1.EventPosition
-	13, // 8: davit.v1.DetachDeviceRequest.domain:type_name -> davit.v1.DomainRef
-	4,  // 9: davit.v1.DetachDeviceRequest.device:type_name -> davit.v1.DeviceSelector
-	14, // 10: davit.v1.DetachDeviceRequest.affect:type_name -> davit.v1.Affect
-	0,  // 11: davit.v1.DeviceSelector.source:type_name -> davit.v1.DeviceSource
-	12, // 12: davit.v1.DetachDeviceResponse.device:type_name -> davit.v1.Device
-	16, // 13: davit.v1.DetachDeviceResponse.domain:type_name -> davit.v1.DomainInfo
-	17, // 14: davit.v1.DetachDeviceResponse.position:type_name -> davit.v1.EventPosition
-	13, // 15: davit.v1.UpdateDeviceRequest.domain:type_name -> davit.v1.DomainRef
-	0,  // 16: davit.v1.UpdateDeviceRequest.source:type_name -> davit.v1.DeviceSource
-	14, // 17: davit.v1.UpdateDeviceRequest.affect:type_name -> davit.v1.Affect
-	12, // 18: davit.v1.UpdateDeviceResponse.device:type_name -> davit.v1.Device
-	15, // 19: davit.v1.UpdateDeviceResponse.warnings:type_name -> davit.v1.Warning
-	16, // 20: davit.v1.UpdateDeviceResponse.domain:type_name -> davit.v1.DomainInfo
-	17, // 21: davit.v1.UpdateDeviceResponse.position:type_name -> davit.v1.EventPosition
-	13, // 22: davit.v1.ListInterfacesRequest.domain:type_name -> davit.v1.DomainRef
-	18, // 23: davit.v1.ListInterfacesResponse.interfaces:type_name -> davit.v1.InterfaceStatus
-	13, // 24: davit.v1.ListBlockDevicesRequest.domain:type_name -> davit.v1.DomainRef
-	19, // 25: davit.v1.ListBlockDevicesResponse.block_devices:type_name -> davit.v1.BlockDeviceStatus
-	1,  // 26: davit.v1.DeviceService.AttachDevice:input_type -> davit.v1.AttachDeviceRequest
-	3,  // 27: davit.v1.DeviceService.DetachDevice:input_type -> davit.v1.DetachDeviceRequest
-	6,  // 28: davit.v1.DeviceService.UpdateDevice:input_type -> davit.v1.UpdateDeviceRequest
-	8,  // 29: davit.v1.DeviceService.ListInterfaces:input_type -> davit.v1.ListInterfacesRequest
-	10, // 30: davit.v1.DeviceService.ListBlockDevices:input_type -> davit.v1.ListBlockDevicesRequest
-	2,  // 31: davit.v1.DeviceService.AttachDevice:output_type -> davit.v1.AttachDeviceResponse
-	5,  // 32: davit.v1.DeviceService.DetachDevice:output_type -> davit.v1.DetachDeviceResponse
-	7,  // 33: davit.v1.DeviceService.UpdateDevice:output_type -> davit.v1.UpdateDeviceResponse
-	9,  // 34: davit.v1.DeviceService.ListInterfaces:output_type -> davit.v1.ListInterfacesResponse
-	11, // 35: davit.v1.DeviceService.ListBlockDevices:output_type -> davit.v1.ListBlockDevicesResponse
-	31, // [31:36] is the sub-list for method output_type
-	26, // [26:31] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	1,  // 0: davit.v1.DeviceSource.device:type_name -> davit.v1.Device
+	13, // 1: davit.v1.Device.disk:type_name -> davit.v1.Disk
+	14, // 2: davit.v1.Device.filesystem:type_name -> davit.v1.Filesystem
+	15, // 3: davit.v1.Device.interface:type_name -> davit.v1.Interface
+	16, // 4: davit.v1.Device.console:type_name -> davit.v1.Console
+	17, // 5: davit.v1.Device.hostdev:type_name -> davit.v1.Hostdev
+	18, // 6: davit.v1.AttachDeviceRequest.domain:type_name -> davit.v1.DomainRef
+	0,  // 7: davit.v1.AttachDeviceRequest.source:type_name -> davit.v1.DeviceSource
+	19, // 8: davit.v1.AttachDeviceRequest.affect:type_name -> davit.v1.Affect
+	1,  // 9: davit.v1.AttachDeviceResponse.device:type_name -> davit.v1.Device
+	20, // 10: davit.v1.AttachDeviceResponse.warnings:type_name -> davit.v1.Warning
+	21, // 11: davit.v1.AttachDeviceResponse.domain:type_name -> davit.v1.DomainInfo
+	22, // 12: davit.v1.AttachDeviceResponse.position:type_name -> davit.v1.EventPosition
+	18, // 13: davit.v1.DetachDeviceRequest.domain:type_name -> davit.v1.DomainRef
+	5,  // 14: davit.v1.DetachDeviceRequest.device:type_name -> davit.v1.DeviceSelector
+	19, // 15: davit.v1.DetachDeviceRequest.affect:type_name -> davit.v1.Affect
+	0,  // 16: davit.v1.DeviceSelector.source:type_name -> davit.v1.DeviceSource
+	1,  // 17: davit.v1.DetachDeviceResponse.device:type_name -> davit.v1.Device
+	21, // 18: davit.v1.DetachDeviceResponse.domain:type_name -> davit.v1.DomainInfo
+	22, // 19: davit.v1.DetachDeviceResponse.position:type_name -> davit.v1.EventPosition
+	18, // 20: davit.v1.UpdateDeviceRequest.domain:type_name -> davit.v1.DomainRef
+	0,  // 21: davit.v1.UpdateDeviceRequest.source:type_name -> davit.v1.DeviceSource
+	19, // 22: davit.v1.UpdateDeviceRequest.affect:type_name -> davit.v1.Affect
+	1,  // 23: davit.v1.UpdateDeviceResponse.device:type_name -> davit.v1.Device
+	20, // 24: davit.v1.UpdateDeviceResponse.warnings:type_name -> davit.v1.Warning
+	21, // 25: davit.v1.UpdateDeviceResponse.domain:type_name -> davit.v1.DomainInfo
+	22, // 26: davit.v1.UpdateDeviceResponse.position:type_name -> davit.v1.EventPosition
+	18, // 27: davit.v1.ListInterfacesRequest.domain:type_name -> davit.v1.DomainRef
+	23, // 28: davit.v1.ListInterfacesResponse.interfaces:type_name -> davit.v1.InterfaceStatus
+	18, // 29: davit.v1.ListBlockDevicesRequest.domain:type_name -> davit.v1.DomainRef
+	24, // 30: davit.v1.ListBlockDevicesResponse.block_devices:type_name -> davit.v1.BlockDeviceStatus
+	2,  // 31: davit.v1.DeviceService.AttachDevice:input_type -> davit.v1.AttachDeviceRequest
+	4,  // 32: davit.v1.DeviceService.DetachDevice:input_type -> davit.v1.DetachDeviceRequest
+	7,  // 33: davit.v1.DeviceService.UpdateDevice:input_type -> davit.v1.UpdateDeviceRequest
+	9,  // 34: davit.v1.DeviceService.ListInterfaces:input_type -> davit.v1.ListInterfacesRequest
+	11, // 35: davit.v1.DeviceService.ListBlockDevices:input_type -> davit.v1.ListBlockDevicesRequest
+	3,  // 36: davit.v1.DeviceService.AttachDevice:output_type -> davit.v1.AttachDeviceResponse
+	6,  // 37: davit.v1.DeviceService.DetachDevice:output_type -> davit.v1.DetachDeviceResponse
+	8,  // 38: davit.v1.DeviceService.UpdateDevice:output_type -> davit.v1.UpdateDeviceResponse
+	10, // 39: davit.v1.DeviceService.ListInterfaces:output_type -> davit.v1.ListInterfacesResponse
+	12, // 40: davit.v1.DeviceService.ListBlockDevices:output_type -> davit.v1.ListBlockDevicesResponse
+	36, // [36:41] is the sub-list for method output_type
+	31, // [31:36] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_davit_v1_device_service_proto_init() }
@@ -1038,7 +1195,14 @@ func file_davit_v1_device_service_proto_init() {
 		(*DeviceSource_Text)(nil),
 		(*DeviceSource_Device)(nil),
 	}
-	file_davit_v1_device_service_proto_msgTypes[4].OneofWrappers = []any{
+	file_davit_v1_device_service_proto_msgTypes[1].OneofWrappers = []any{
+		(*Device_Disk)(nil),
+		(*Device_Filesystem)(nil),
+		(*Device_Interface)(nil),
+		(*Device_Console)(nil),
+		(*Device_Hostdev)(nil),
+	}
+	file_davit_v1_device_service_proto_msgTypes[5].OneofWrappers = []any{
 		(*DeviceSelector_Alias)(nil),
 		(*DeviceSelector_Source)(nil),
 	}
@@ -1048,7 +1212,7 @@ func file_davit_v1_device_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_davit_v1_device_service_proto_rawDesc), len(file_davit_v1_device_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
