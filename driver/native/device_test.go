@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/davitd/davit/driver"
@@ -131,16 +130,6 @@ func blockOf(tb testing.TB, path string) string {
 	return name
 }
 
-// numberOf is a device's number as stat(1) tells it of a node: "7:3" in hexadecimal.
-func numberOf(tb testing.TB, path string) string {
-	tb.Helper()
-	var stat unix.Stat_t
-	if err := unix.Stat(path, &stat); err != nil {
-		tb.Fatal(err)
-	}
-	return fmt.Sprintf("%x:%x", unix.Major(stat.Rdev), unix.Minor(stat.Rdev))
-}
-
 // deviceRow is a device and what the guest has of it: scripts with a text that their output holds.
 type deviceRow struct {
 	name string
@@ -170,11 +159,13 @@ const (
 func deviceRows() []deviceRow {
 	const file, block = davitv1.DiskType_DISK_TYPE_FILE, davitv1.DiskType_DISK_TYPE_BLOCK
 	raw := func(t *testing.T, dir string) string {
+		t.Helper()
 		return rawImage(t, filepath.Join(dir, "a.img"), "first words", 4<<20)
 	}
 	gone := [][2]string{{statNode + "/dev/sda", noNode}}
 	rows := []deviceRow{
 		{"disk file", func(t *testing.T, dir string) func(*davitv1.Devices) {
+			t.Helper()
 			return disk(&davitv1.Disk{
 				Type: file, SourceFile: rawImage(t, filepath.Join(dir, "a.img"), "first\nwords", 4<<20), TargetDev: "sda", Alias: "disk7",
 			})
@@ -185,11 +176,13 @@ func deviceRows() []deviceRow {
 			{"blockdev --getsize64 /dev/sda", "4194304"},
 		}, gone},
 		{"disk file, direct", func(t *testing.T, dir string) func(*davitv1.Devices) {
+			t.Helper()
 			return disk(&davitv1.Disk{
 				Type: file, SourceFile: raw(t, dir), TargetDev: "sda", Driver: &davitv1.DiskDriver{Name: "loop", Type: "raw", Cache: "none"},
 			})
 		}, [][2]string{{"head -c 11 /dev/sda", "first words"}}, gone},
 		{"disk file, read-only", func(t *testing.T, dir string) func(*davitv1.Devices) {
+			t.Helper()
 			return disk(&davitv1.Disk{Type: file, SourceFile: raw(t, dir), TargetDev: "sda", Readonly: true})
 		}, [][2]string{
 			{statNode + "/dev/sda", "block special file 400 0 7:"},
@@ -197,6 +190,7 @@ func deviceRows() []deviceRow {
 			{"echo x > /dev/sda", "Operation not permitted"},
 		}, gone},
 		{"disk with a serial number", func(t *testing.T, dir string) func(*davitv1.Devices) {
+			t.Helper()
 			return disk(&davitv1.Disk{
 				Type: file, SourceFile: raw(t, dir), TargetDev: "vdb", TargetBus: davitv1.DiskBus_DISK_BUS_VIRTIO, Serial: "WD 12/3",
 			})
@@ -206,6 +200,7 @@ func deviceRows() []deviceRow {
 			{"[ $(stat -c %t:%T /dev/vdb) = $(stat -c %t:%T /dev/disk/by-id/*) ] && echo same", "same"},
 		}, [][2]string{{"ls /dev/disk/by-id/*", noNode}, {"ls /dev/vdb", noNode}}},
 		{"disk block", func(t *testing.T, dir string) func(*davitv1.Devices) {
+			t.Helper()
 			// By a symbolic link, as of /dev/disk/by-id.
 			link := filepath.Join(dir, "by-id")
 			if err := os.Symlink(blockOf(t, raw(t, dir)), link); err != nil {
@@ -217,15 +212,18 @@ func deviceRows() []deviceRow {
 			{"echo second > /dev/sda && sync && head -c 6 /dev/sda", "second"},
 		}, gone},
 		{"disk block, read-only", func(t *testing.T, dir string) func(*davitv1.Devices) {
+			t.Helper()
 			return disk(&davitv1.Disk{Type: block, SourceDev: blockOf(t, raw(t, dir)), TargetDev: "sda", Readonly: true})
 		}, [][2]string{{"head -c 11 /dev/sda", "first words"}, {"echo x > /dev/sda", "Operation not permitted"}}, gone},
 		{"hostdev storage", func(t *testing.T, dir string) func(*davitv1.Devices) {
+			t.Helper()
 			return hostdev(&davitv1.Hostdev{
 				Mode: davitv1.HostdevMode_HOSTDEV_MODE_CAPABILITIES, Type: davitv1.HostdevType_HOSTDEV_TYPE_STORAGE,
 				SourceBlock: blockOf(t, raw(t, dir)),
 			})
 		}, [][2]string{{"head -c 11 /dev/loop*", "first words"}}, [][2]string{{"ls /dev/loop*", noNode}}},
 		{"filesystem mount, mapped", func(t *testing.T, dir string) func(*davitv1.Devices) {
+			t.Helper()
 			if err := os.WriteFile(filepath.Join(dir, "mine"), nil, 0o640); err != nil {
 				t.Fatal(err)
 			}
@@ -256,12 +254,14 @@ func deviceRows() []deviceRow {
 			})
 		}, [][2]string{{"ls /srv", "passwd"}}, nil},
 		{"filesystem block", func(t *testing.T, dir string) func(*davitv1.Devices) {
+			t.Helper()
 			return mounted(&davitv1.Filesystem{
 				Type: davitv1.FilesystemType_FILESYSTEM_TYPE_BLOCK, SourceDev: blockOf(t, fsImage(t, filepath.Join(dir, "fs.img"), "ext4")),
 				TargetDir: "/srv",
 			})
 		}, [][2]string{{"cat /srv/hello", "from ext4"}}, nil},
 		{"filesystem file, mapped", func(t *testing.T, dir string) func(*davitv1.Devices) {
+			t.Helper()
 			return mounted(&davitv1.Filesystem{
 				Type: davitv1.FilesystemType_FILESYSTEM_TYPE_FILE, SourceFile: fsImage(t, filepath.Join(dir, "fs.img"), "ext4"),
 				TargetDir: "/srv", Accessmode: davitv1.FilesystemAccessMode_FILESYSTEM_ACCESS_MODE_MAPPED,
@@ -270,6 +270,7 @@ func deviceRows() []deviceRow {
 	}
 	for _, path := range []string{"/dev/net/tun", "/dev/fuse", "/dev/kvm"} {
 		rows = append(rows, deviceRow{"hostdev misc " + path, func(t *testing.T, _ string) func(*davitv1.Devices) {
+			t.Helper()
 			if _, err := os.Stat(path); err != nil {
 				t.Skipf("needs %q: %v", path, err)
 			}
@@ -283,6 +284,7 @@ func deviceRows() []deviceRow {
 	}
 	for _, kind := range []string{"ext4", "xfs", "btrfs", "erofs", "squashfs"} {
 		rows = append(rows, deviceRow{"filesystem file, " + kind, func(t *testing.T, dir string) func(*davitv1.Devices) {
+			t.Helper()
 			return mounted(&davitv1.Filesystem{
 				Type: davitv1.FilesystemType_FILESYSTEM_TYPE_FILE, SourceFile: fsImage(t, filepath.Join(dir, "fs.img"), kind),
 				TargetDir: "/srv", Readonly: kind == "ext4", Driver: &davitv1.FilesystemDriver{Type: "loop", Format: "raw"},

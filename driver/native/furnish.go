@@ -34,9 +34,9 @@ func (i *instance) refurnish(ctx context.Context, def *davitv1.Domain) error {
 	err := i.furnishAs(ctx, before, def)
 	if _, unknown := errors.AsType[*unknownError](err); unknown {
 		// It is not known whether the monitor did it; the plan tells.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hangTime)
+		brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), hangTime)
 		defer cancel()
-		err = errors.Join(i.refused(opUpdate, err), i.furnishAs(ctx, def, before))
+		err = errors.Join(i.refused(opUpdate, err), i.furnishAs(brief, def, before))
 	}
 	return err
 }

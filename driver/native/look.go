@@ -71,7 +71,7 @@ func resolve(n need) (*os.File, Source, error) {
 	}
 	at := os.NewFile(uintptr(fd), n.path)
 	var stat unix.Stat_t
-	if err := unix.Fstat(fd, &stat); err != nil {
+	if err = unix.Fstat(fd, &stat); err != nil {
 		return nil, Source{}, errors.Join(fmt.Errorf("look at %q: %w", n.path, err), at.Close())
 	}
 	s, err := identify(n, &stat)
@@ -135,9 +135,6 @@ func reopen(at *os.File, flags int) (*os.File, error) {
 
 // errnoOf is the kernel's error number of an error, 0 if there is none.
 func errnoOf(err error) syscall.Errno {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		return errno
-	}
-	return 0
+	errno, _ := errors.AsType[syscall.Errno](err)
+	return errno
 }

@@ -176,7 +176,7 @@ func filesystemNeed(i int, f *davitv1.Filesystem) (need, bool) {
 
 func hostdevNeed(i int, h *davitv1.Hostdev) (need, bool) {
 	n := need{alias: h.GetAlias()}
-	element := ""
+	var element string
 	switch h.GetType() {
 	case davitv1.HostdevType_HOSTDEV_TYPE_STORAGE:
 		n.kind, n.block, n.path, element = nodeSource, true, h.GetSourceBlock(), "block"
