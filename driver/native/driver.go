@@ -215,8 +215,11 @@ func (d *Driver) closeKeeper() error {
 // Capabilities tells what the host lets the driver do.
 func (d *Driver) Capabilities(context.Context) (driver.Capabilities, error) {
 	return driver.Capabilities{
-		Name:        "lxc",
-		Features:    []string{"console", "dry-run", "exec", "filesystems", "overlay", "suspend", "userns"},
+		Name: "lxc",
+		Features: []string{
+			"console", "dry-run", "exec", "filesystems", "hotplug-disk", "hotplug-filesystem", "hotplug-hostdev", "hotplug-interface",
+			"overlay", "suspend", "userns",
+		},
 		Cgroup:      d.cgroups.Layout.String(),
 		Controllers: d.cgroups.Controllers(),
 		Instance:    d.opts.Instance,
