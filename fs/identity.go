@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -54,10 +55,19 @@ type TableEntry struct {
 // MountTable is what is mounted in a mount namespace. What something is attached to comes before it, unless it was moved.
 type MountTable []TableEntry
 
-// ReadMountTable parses /proc/PID/mountinfo (proc(5)). Lines that it does not understand are left out.
+// maxMountTable is the longest table that is read: 100000 mounts, the most that the kernel lets a namespace have by itself, at
+// places of usual names. Whoever owns the namespace chooses the names.
+const maxMountTable = 16 << 20
+
+// ReadMountTable parses /proc/PID/mountinfo (proc(5)). Lines that it does not understand are left out. One of more than 16 MiB is
+// [ErrTooLarge].
+//
+// The kernel does not give it in one piece: with an owner who mounts and unmounts meanwhile it is what there never was, and holds one
+// ID twice, or mounts that are attached to each other.
 func ReadMountTable(r io.Reader) (MountTable, error) {
 	var table MountTable
-	lines := bufio.NewScanner(r)
+	bounded := &io.LimitedReader{R: r, N: maxMountTable + 1}
+	lines := bufio.NewScanner(bounded)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		if entry, ok := parseMount(lines.Text()); ok {
@@ -66,6 +76,9 @@ func ReadMountTable(r io.Reader) (MountTable, error) {
 	}
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("read mount table: %w", err)
+	}
+	if bounded.N == 0 {
+		return nil, fmt.Errorf("read mount table: %w: more than %d bytes", ErrTooLarge, maxMountTable)
 	}
 	return table, nil
 }
@@ -113,14 +126,22 @@ func (t MountTable) Find(id uint64) (TableEntry, bool) {
 	return TableEntry{}, false
 }
 
-// Below gives the mounts that are attached to one, and to those, each before the one that it is attached to.
+// Below gives the mounts that are attached to one, and to those, each before the one that it is attached to. Each ID is given once.
 func (t MountTable) Below(id uint64) MountTable {
-	var below MountTable
+	attached := make(map[uint64]MountTable)
 	for _, entry := range t {
-		if entry.Parent == id && entry.ID != id {
-			below = append(below, t.Below(entry.ID)...)
-			below = append(below, entry)
+		attached[entry.Parent] = append(attached[entry.Parent], entry)
+	}
+	seen := map[uint64]bool{id: true}
+	var below MountTable
+	for next := []uint64{id}; len(next) > 0; next = next[1:] {
+		for _, entry := range attached[next[0]] {
+			if !seen[entry.ID] {
+				seen[entry.ID] = true
+				below, next = append(below, entry), append(next, entry.ID)
+			}
 		}
 	}
+	slices.Reverse(below)
 	return below
 }

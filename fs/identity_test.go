@@ -1,6 +1,8 @@
 package fs_test
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -43,6 +45,57 @@ x 21 0:8 / /bad rw - tmpfs none rw
 	if _, ok := table.Find(99); ok {
 		t.Error("99 is found")
 	}
+}
+
+// A table that its owner changed while it was read, so that it goes round in a circle, has an end all the same.
+func TestMountTableInACircle(t *testing.T) {
+	table := fs.MountTable{
+		{ID: 2, Parent: 1, Point: "/a"}, {ID: 3, Parent: 2, Point: "/a/b"}, {ID: 2, Parent: 3, Point: "/b/c"}, {ID: 1, Parent: 3, Point: "/b"},
+	}
+	if diff := cmp.Diff(fs.MountTable{table[1], table[0]}, table.Below(1)); diff != "" {
+		t.Errorf("below (-want +got):\n%s", diff)
+	}
+}
+
+// As many mounts as a namespace may have, one on the other, are told in the time that it takes to read them.
+func TestDeepMountTable(t *testing.T) {
+	const count = 100_000
+	var text strings.Builder
+	for i := 1; i <= count; i++ {
+		fmt.Fprintf(&text, "%d %d 0:9 / /mnt rw - tmpfs none rw\n", i, i-1)
+	}
+	table, err := fs.ReadMountTable(strings.NewReader(text.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	below := table.Below(1)
+	if len(below) != count-1 || below[0].ID != count || below[len(below)-1].ID != 2 {
+		t.Errorf("%d mounts, from %v", len(below), below[0])
+	}
+}
+
+// A table that is longer than all that are meant well is not taken into memory.
+func TestEndlessMountTable(t *testing.T) {
+	line := "30 21 0:5 / /" + strings.Repeat("x", 4000) + " rw - tmpfs none rw\n"
+	r := &endless{text: line}
+	if _, err := fs.ReadMountTable(r); !errors.Is(err, fs.ErrTooLarge) {
+		t.Errorf("%v", err)
+	}
+	if r.read > 32<<20 {
+		t.Errorf("%d bytes were read", r.read)
+	}
+}
+
+// endless says the same for ever.
+type endless struct {
+	text string
+	read int
+}
+
+func (e *endless) Read(b []byte) (int, error) {
+	n := copy(b, e.text[e.read%len(e.text):])
+	e.read += n
+	return n, nil
 }
 
 // A mount is told from another of the same filesystem, also when it is attached nowhere.
