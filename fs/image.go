@@ -25,11 +25,12 @@ type ImageOptions struct {
 // ImageTypes are the types of filesystems that [Image] mounts, as [Probe] tells them. It is a closed set: the content of an
 // image is somebody else's, and each type is code of the kernel that has to withstand it.
 func ImageTypes() []string {
-	return []string{"ext2", "ext3", "ext4", "xfs", "btrfs", "erofs", "squashfs"}
+	return []string{"ext2", "ext3", "ext4", "xfs", btrfs, "erofs", "squashfs"}
 }
 
 // Image mounts the filesystem of a block device and gives its detached mount. The image does not decide what happens when it is
-// found to be broken: an ext4 of somebody else's would otherwise choose that the host panics.
+// found to be broken: an ext4 of somebody else's would otherwise choose that the host panics. Nor does it bring in other devices:
+// a btrfs that is on several is refused ([ErrSpread]).
 //
 // A filesystem that was not unmounted cleanly replays its journal first. It cannot when the device itself is read-only;
 // then it is mounted as it lies, if ReadOnly asks for no more.
@@ -37,6 +38,14 @@ func Image(o ImageOptions) (*os.File, error) {
 	if !slices.Contains(ImageTypes(), o.Type) {
 		return nil, fmt.Errorf("mount image %q: type %q is none of %s", o.Device.Name(), o.Type, strings.Join(ImageTypes(), ", "))
 	}
+	if o.Type == btrfs {
+		return btrfsImage(o)
+	}
+	return o.mount()
+}
+
+// mount makes the filesystem, without its journal where it cannot be replayed.
+func (o ImageOptions) mount() (*os.File, error) {
 	attributes := o.Attributes
 	if o.ReadOnly {
 		attributes |= unix.MOUNT_ATTR_RDONLY
@@ -93,7 +102,7 @@ func unreplayed(kind string) Option {
 		return Option{Name: "noload"}
 	case "xfs":
 		return Option{Name: "norecovery"}
-	case "btrfs":
+	case btrfs:
 		return Option{"rescue", "nologreplay"}
 	}
 	return Option{}

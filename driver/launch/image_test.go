@@ -1,6 +1,7 @@
 package launch_test
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"os/exec"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -324,6 +326,75 @@ func TestImagesThatCannotBe(t *testing.T) {
 			w.Errorf("mounted before %q, after %q", before, after)
 		}
 	})
+}
+
+// A btrfs that says to be on another device as well, which is somebody else's, is not mounted, and nothing is written to that.
+func TestImageThatIsSpread(t *testing.T) {
+	needKind(t, "btrfs", "mkfs.btrfs")
+	inBoth(t, func(w world) {
+		images := make([]string, 2)
+		devices := make([]*loop.Device, 2)
+		for i := range devices {
+			images[i] = filepath.Join(w.TempDir(), "image")
+			if err := os.WriteFile(images[i], nil, 0o600); err != nil {
+				w.Fatal(err)
+			}
+			if err := os.Truncate(images[i], 128<<20); err != nil {
+				w.Fatal(err)
+			}
+			devices[i] = attach(w.T, images[i], false)
+		}
+		other, own := devices[0].File.Name(), devices[1]
+		if out, err := exec.Command("mkfs.btrfs", "-q", "-f", "-d", "single", "-m", "single", other, own.File.Name()).CombinedOutput(); err != nil {
+			w.Fatalf("%v\n%s", err, out)
+		}
+		tellBtrfs(w.T, scanDevice, other)
+		w.Cleanup(func() { tellBtrfs(w.T, forgetDevice, other) })
+		before := digestOf(w.T, images[0])
+		for _, readOnly := range []bool{false, true} {
+			m := &monitorv1.Image{Held: "disk", Type: "btrfs", Target: "/mnt", ReadOnly: readOnly}
+			_, err := launch.Launch(hold(add(w.plan("pause"), imageOf(m)), "disk"), launch.Descriptors{Held: []*os.File{own.File}})
+			if err == nil || !strings.Contains(err.Error(), "spread over several devices") {
+				w.Errorf("read-only %v: %v", readOnly, err)
+			}
+		}
+		if after := digestOf(w.T, images[0]); after != before {
+			w.Error("the other device was written to")
+		}
+	})
+}
+
+// What the kernel's btrfs is told of a device (linux/btrfs.h).
+const (
+	scanDevice   = 0x50009404
+	forgetDevice = 0x50009405
+)
+
+func tellBtrfs(t *testing.T, what uintptr, device string) {
+	t.Helper()
+	control, err := os.OpenFile("/dev/btrfs-control", os.O_RDWR, 0)
+	if err != nil {
+		t.Skipf("no control of btrfs: %v", err)
+	}
+	defer func() { _ = control.Close() }()
+	var arguments [4096]byte
+	copy(arguments[8:], device)
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, control.Fd(), what, uintptr(unsafe.Pointer(&arguments))); errno != 0 && errno != unix.ENOENT {
+		t.Errorf("tell btrfs of %s: %v", device, errno)
+	}
+}
+
+// digestOf tells one content of a file from all others.
+func digestOf(t *testing.T, path string) [sha256.Size]byte {
+	t.Helper()
+	if err := exec.Command("sync").Run(); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sha256.Sum256(content)
 }
 
 // A folder of the host whose ids are those of the container is mapped, with what is mounted below it; where that cannot
