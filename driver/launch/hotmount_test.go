@@ -268,3 +268,42 @@ func TestBindWithMountsBelow(t *testing.T) {
 		s.must(&monitorv1.Revise{RemoveMounts: []string{"/early"}})
 	})
 }
+
+// What came with a mount that is in use is there again, and goes with it when it is not in use any more.
+func TestBusyBindWithMountsBelow(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	testenv.Residue(t)
+	source := newSource(t, "one")
+	if err := os.Mkdir(source+"/below", 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", source+"/below", "tmpfs", 0, "mode=777"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(source+"/below", 0); err != nil {
+			t.Error(err)
+		}
+	})
+	s := startSubject(t, newPlan(newRoot(t), "pause"))
+	empty := s.mountPoints()
+	s.must(&monitorv1.Revise{AddMounts: []*monitorv1.Operation{bindOf(&monitorv1.Bind{Source: source, Target: "/hot"})}})
+	before := s.mountPoints()
+	user := command("pause")
+	user.Cwd = "/hot"
+	process, err := launch.Join(s.Target(launch.Descriptors{}), user, nullFiles(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	refuses(t, s.revise(&monitorv1.Revise{RemoveMounts: []string{"/hot"}}), inUse)
+	if after := s.mountPoints(); !slices.Equal(before, after) {
+		t.Errorf("mounted before %q, after %q", before, after)
+	}
+	_ = process.Signal(unix.SIGKILL)
+	_, _ = process.Wait()
+	_ = process.Close()
+	s.must(&monitorv1.Revise{RemoveMounts: []string{"/hot"}})
+	if after := s.mountPoints(); !slices.Equal(empty, after) {
+		t.Errorf("mounted before %q, after %q", empty, after)
+	}
+}

@@ -40,16 +40,14 @@ func (v *reviser) removeMount(target string) error {
 			return busy(s, "the container has mounted something on %q", b.Point)
 		}
 	}
-	again := &mounted{below: map[uint64]bool{}}
 	for _, b := range append(below, entry) {
 		top := b.ID == m.ID
 		restored := func(id fs.MountID) {
-			if !top {
-				again.below[id.ID] = true
+			if top {
+				m.MountID = id
 				return
 			}
-			again.MountID = id
-			v.live.mounts[target] = again
+			m.below[id.ID] = true // beside its old number, which another of them may have by then
 		}
 		if err := v.unmount(s, b, restored); err != nil {
 			return err
