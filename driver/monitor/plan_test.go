@@ -2,6 +2,7 @@ package monitor_test
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -45,4 +46,28 @@ func TestPlanIsTold(t *testing.T) {
 		t.Error("it took a plan that holds what nobody gave")
 	}
 	want(second)
+}
+
+// What was told stays as it was told: a launch that minds another limit, while the plan is on its way, does not change it.
+func TestPlanThatWasTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{t: t, run: func(int) (time.Duration, *monitorv1.Exit, error) { return time.Minute, rebooted(), nil }}
+		c := perform(t, s, onReboot)
+		told, err := c.Plan()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.SetPolicy(onReboot, &monitorv1.Limits{MemoryBytes: 8 << 20}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(61 * time.Second)
+		if got := told.GetMemoryLimitBytes(); got != 0 {
+			t.Errorf("the limit that was told has become %d", got)
+		}
+		if now, err := c.Plan(); err != nil || now.GetMemoryLimitBytes() != 8<<20 {
+			t.Errorf("the plan is %v, %v", now, err)
+		}
+		c.Kill()
+		<-c.Ended()
+	})
 }
