@@ -45,10 +45,52 @@ func isNameChar(r rune) bool {
 	return unicode.Is(nameStart, r) || r == 0xb7 || r >= 0x300 && r <= 0x36f || r == 0x203f || r == 0x2040
 }
 
+// nameEnd is where a name with colons, which s begins with, ends.
+func nameEnd(s string) int {
+	for i := 0; i < len(s); {
+		if c := s[i]; c < utf8.RuneSelf {
+			if c != ':' && !isNameChar(rune(c)) {
+				return i
+			}
+			i++
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(s[i:])
+		if !isNameChar(r) {
+			return i
+		}
+		i += size
+	}
+	return len(s)
+}
+
+// strangeChar is where a string, which is UTF-8, has a character that XML cannot hold, -1 if it has none.
+func strangeChar(s string) int {
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= 0x20 && c < utf8.RuneSelf {
+			i++
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(s[i:])
+		if !isXMLChar(r) {
+			return i
+		}
+		i += size
+	}
+	return -1
+}
+
 // isNCName tells whether s, made of name characters, is a name without a colon.
 func isNCName(s string) bool {
+	if s == "" || strings.Contains(s, ":") {
+		return false
+	}
+	if c := s[0] | 0x20; c >= 'a' && c <= 'z' {
+		return true
+	}
 	r, _ := utf8.DecodeRuneInString(s)
-	return s != "" && unicode.Is(nameStart, r) && !strings.Contains(s, ":")
+	return unicode.Is(nameStart, r)
 }
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }

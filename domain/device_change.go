@@ -3,6 +3,7 @@ package domain
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -262,6 +263,9 @@ func exists(def *davitv1.Domain, dev, other *davitv1.Device, what string) error 
 // clashes refuses devices of the host that have what a device of another kind has, and interfaces that have an address of another. All else
 // is told where the devices of one kind are compared.
 func (v *validator) clashes(d *davitv1.Devices) {
+	if !mayClash(d) {
+		return
+	}
 	owner := map[string]*davitv1.Device{}
 	count := map[string]int{}
 	for _, dev := range Devices(&davitv1.Domain{Devices: d}) {
@@ -272,9 +276,35 @@ func (v *validator) clashes(d *davitv1.Devices) {
 			case first == nil:
 				owner[c.what] = dev
 			case strings.HasPrefix(c.field, "ip[") && !sameDevice(first, dev), c.field != "alias" && first.GetHostdev() == nil && dev.GetHostdev() != nil:
-				v.fault(entry("devices."+kind, count[kind], c.field), "%s has %s already", DescribeDevice(first), c.what)
+				v.fault(v.entry("devices."+kind, count[kind], c.field), "%s has %s already", DescribeDevice(first), c.what)
 			}
 		}
 		count[kind]++
 	}
+}
+
+// mayClash tells, at little cost, whether there can be a clash at all: devices of the host beside others, or an address twice.
+func mayClash(d *davitv1.Devices) bool {
+	if len(d.GetHostdev()) > 0 && len(d.GetDisk())+len(d.GetFilesystem())+len(d.GetInterface()) > 0 {
+		return true
+	}
+	seen := map[netip.Addr]int{}
+	twice := func(i int, ips []*davitv1.IpAddress) bool {
+		return slices.ContainsFunc(ips, func(ip *davitv1.IpAddress) bool {
+			addr, err := netip.ParseAddr(ip.GetAddress())
+			first, ok := taken(seen, addr, i)
+			return err == nil && ok && first != i
+		})
+	}
+	for i, n := range d.GetInterface() {
+		if twice(i, n.GetIp()) {
+			return true
+		}
+	}
+	for i, h := range d.GetHostdev() {
+		if twice(i, h.GetIp()) {
+			return true
+		}
+	}
+	return false
 }

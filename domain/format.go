@@ -39,8 +39,9 @@ type writer struct {
 	level    int
 	inactive bool
 	schema   *schema
-	used     []bool // namespaces of the schema that the document uses
-	rootEnd  int    // where the declarations of the root belong
+	used     []bool  // namespaces of the schema that the document uses
+	rootEnd  int     // where the declarations of the root belong
+	scanner  scanner // of elements that are kept
 	err      error
 }
 
@@ -50,7 +51,7 @@ func (w *writer) finish() string {
 	b.Write(w.buf[:w.rootEnd])
 	for i, ns := range w.schema.spaces {
 		if w.used[i] {
-			b.WriteString(" xmlns:" + ns.prefix + "='" + escape(ns.uri, true) + "'")
+			b.WriteString(" xmlns:" + ns.prefix + "='" + string(attributeEscapes.append(nil, ns.uri)) + "'")
 		}
 	}
 	b.Write(w.buf[w.rootEnd:])
@@ -101,7 +102,7 @@ func (w *writer) text(text, name string) {
 		return
 	}
 	w.buf = append(w.buf, '>')
-	w.buf = append(append(w.buf, escape(text, false)...), "</"...)
+	w.buf = append(textEscapes.append(w.buf, text), "</"...)
 	w.buf = append(append(w.buf, name...), ">\n"...)
 }
 
@@ -121,7 +122,7 @@ func (w *writer) attributes(e *element, m protoreflect.Message) {
 			value = a.field.format(m.Get(a.field.desc))
 		}
 		w.buf = append(append(append(w.buf, ' '), a.name...), "='"...)
-		w.buf = append(append(w.buf, escape(value, true)...), '\'')
+		w.buf = append(attributeEscapes.append(w.buf, value), '\'')
 	}
 }
 
@@ -143,13 +144,13 @@ func (w *writer) children(e *element, m protoreflect.Message) {
 // kept writes elements of other drivers anew at their depth.
 func (w *writer) kept(f *field, list protoreflect.List) {
 	for i := range list.Len() {
-		n, err := f.readKept(list.Get(i).String())
+		n, err := f.readKept(&w.scanner, list.Get(i).String())
 		if err != nil {
 			w.err = fmt.Errorf("%s[%d]: %w", f.name, i, err)
 			return
 		}
 		w.indent()
-		w.buf = append(append(w.buf, dumpKept(n, w.level)...), '\n')
+		w.buf = append(appendKept(w.buf, n, w.level), '\n')
 	}
 }
 
@@ -169,7 +170,7 @@ func (w *writer) child(c *element, m protoreflect.Message) {
 	case f == nil || f.hasText():
 		w.element(c, name, m, false)
 	case !m.Has(f.desc) || w.skips(f):
-	case f.desc.IsList():
+	case f.list:
 		w.list(f, name, m.Get(f.desc).List())
 	case f.message != nil:
 		w.element(f.message.self, name, m.Get(f.desc).Message(), false)
@@ -210,16 +211,32 @@ func (w *writer) raw(inner, name string) {
 	w.end(name)
 }
 
-// escape writes what XML would take for something else as libvirt does. In attributes line ends and tabs are written as
-// references, too, or they would come back as spaces.
-func escape(s string, attribute bool) string {
-	if attribute {
-		return attributeEscapes.Replace(s)
+// escapes are what is written for bytes that XML would take for something else.
+type escapes [256]string
+
+// newEscapes takes pairs of a character and what is written for it.
+func newEscapes(pairs ...string) *escapes {
+	e := &escapes{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		e[pairs[i][0]] = pairs[i+1]
 	}
-	return textEscapes.Replace(s)
+	return e
 }
 
+// append writes s at the end of buf.
+func (e *escapes) append(buf []byte, s string) []byte {
+	done := 0
+	for i := range len(s) {
+		if e[s[i]] != "" {
+			buf = append(append(buf, s[done:i]...), e[s[i]]...)
+			done = i + 1
+		}
+	}
+	return append(buf, s[done:]...)
+}
+
+// The escapes of libvirt. In attributes line ends and tabs are written as references, too, or they would come back as spaces.
 var (
-	textEscapes      = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&apos;", "\r", "&#13;")
-	attributeEscapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&apos;", "\r", "&#13;", "\n", "&#10;", "\t", "&#9;")
+	textEscapes      = newEscapes("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&apos;", "\r", "&#13;")
+	attributeEscapes = newEscapes("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&apos;", "\r", "&#13;", "\n", "&#10;", "\t", "&#9;")
 )

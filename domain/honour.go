@@ -53,11 +53,19 @@ func (h *honesty) add(xmlPath, field, message string) {
 	h.list = append(h.list, &davitv1.Warning{XmlPath: xmlPath, Field: field, Message: message})
 }
 
+func (h *honesty) at(p *place, message string) {
+	if len(h.list) >= maxWarnings {
+		h.more++
+		return
+	}
+	h.add(p.xmlPath(), p.fieldPath(), message)
+}
+
 func (h *honesty) warn(field, message string) { h.add(xmlPathOf(field), field, message) }
 
 // message tells of the fields that the schema says are not honoured.
 func (h *honesty) message(s *schema, m protoreflect.Message, at *place) {
-	for _, f := range s.fields {
+	for _, f := range s.on[honestPass] {
 		if !m.Has(f.desc) {
 			continue
 		}
@@ -65,21 +73,22 @@ func (h *honesty) message(s *schema, m protoreflect.Message, at *place) {
 			h.kept(f, m.Get(f.desc).List(), at)
 			continue
 		}
-		if !f.desc.IsList() {
+		if !f.list {
 			h.value(f, m.Get(f.desc), at, 0)
 			continue
 		}
-		for i := range m.Get(f.desc).List().Len() {
-			h.value(f, m.Get(f.desc).List().Get(i), at, i)
+		list := m.Get(f.desc).List()
+		for i := range list.Len() {
+			h.value(f, list.Get(i), at, i)
 		}
 	}
 }
 
 func (h *honesty) value(f *field, v protoreflect.Value, at *place, i int) {
 	where := at.of(f, i)
-	asked := f.desc.Kind() != protoreflect.BoolKind || v.Bool()
+	asked := f.kind != protoreflect.BoolKind || v.Bool()
 	if why := f.opts.GetNotHonoured(); why != "" && asked {
-		h.add(where.xmlPath(), where.fieldPath(), why)
+		h.at(where, why)
 	}
 	if f.message != nil {
 		h.message(f.message, v.Message(), where)
@@ -90,7 +99,7 @@ func (h *honesty) value(f *field, v protoreflect.Value, at *place, i int) {
 func (h *honesty) kept(f *field, list protoreflect.List, at *place) {
 	told := at.keptPlaces(f, list, maxWarnings-len(h.list))
 	for _, where := range told {
-		h.add(where.xmlPath(), where.fieldPath(), notKept)
+		h.at(where, notKept)
 	}
 	h.more += list.Len() - len(told)
 }

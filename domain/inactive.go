@@ -43,18 +43,10 @@ func Inactive(def *davitv1.Domain) {
 }
 
 func clearLive(s *schema, m protoreflect.Message) {
-	for _, f := range s.fields {
-		switch {
-		case f.opts.GetLive():
+	for _, f := range s.on[livePass] {
+		if f.opts.GetLive() {
 			m.Clear(f.desc)
-		case f.message == nil || !m.Has(f.desc):
-		case f.desc.IsList():
-			list := m.Get(f.desc).List()
-			for i := range list.Len() {
-				clearLive(f.message, list.Get(i).Message())
-			}
-		default:
-			clearLive(f.message, m.Get(f.desc).Message())
 		}
+		f.eachMessage(m, func(sub protoreflect.Message) { clearLive(f.message, sub) })
 	}
 }

@@ -105,6 +105,9 @@ func checkText(doc string, limit int) error {
 	if len(doc) > limit {
 		return &syntaxError{0, fmt.Sprintf("the document has %d bytes, %d are the limit", len(doc), limit)}
 	}
+	if utf8.ValidString(doc) {
+		return nil
+	}
 	for i, r := range doc {
 		if r != utf8.RuneError {
 			continue

@@ -20,19 +20,19 @@ func (f *field) keepsName(name xmlName) bool {
 	return name.space == "" && slices.Contains(f.opts.GetKept(), name.local)
 }
 
-// dumpKept writes an element that is kept, beginning at its tag and without a line end.
-func dumpKept(n *node, level int) string {
-	d := &dumper{single: true}
+// appendKept writes an element that is kept at the end of buf, beginning at its tag and without a line end.
+func appendKept(buf []byte, n *node, level int) []byte {
+	d := &dumper{buf: buf, single: true}
 	d.element(n, level, layout{format: true}, nil)
-	return d.String()
+	return d.buf
 }
 
 // keptDepth is how deep, at least, an element that is kept stands in a document.
 const keptDepth = 2
 
-// readKept reads an entry: one element of a name that the field keeps.
-func (f *field) readKept(text string) (*node, error) {
-	nodes, err := scanFragment(text, keptDepth)
+// readKept reads an entry: one element of a name that the field keeps. It is there until s reads something else.
+func (f *field) readKept(s *scanner, text string) (*node, error) {
+	nodes, err := s.fragment(text, keptDepth)
 	if err != nil {
 		return nil, withPlace(text, err)
 	}
@@ -67,9 +67,16 @@ func (f *field) nameOfKept(text string) string {
 
 // completeKept brings entries into their canonical form. What cannot be read is left to [Validate].
 func completeKept(f *field, list protoreflect.List) {
+	var s scanner
+	var canonical []byte
 	for i := range list.Len() {
-		if n, err := f.readKept(list.Get(i).String()); err == nil {
-			list.Set(i, protoreflect.ValueOfString(dumpKept(n, 0)))
+		text := list.Get(i).String()
+		n, err := f.readKept(&s, text)
+		if err != nil {
+			continue
+		}
+		if canonical = appendKept(canonical[:0], n, 0); string(canonical) != text {
+			list.Set(i, protoreflect.ValueOfString(string(canonical)))
 		}
 	}
 }
@@ -80,26 +87,33 @@ func arrangeKept(f *field, list protoreflect.List) {
 	for i, name := range f.opts.GetKept() {
 		rank[name] = i
 	}
-	entries := make([]string, list.Len())
-	for i := range entries {
-		entries[i] = list.Get(i).String()
+	type ranked struct {
+		rank int
+		text string
 	}
-	slices.SortStableFunc(entries, func(a, b string) int { return cmp.Compare(rank[f.nameOfKept(a)], rank[f.nameOfKept(b)]) })
+	entries := make([]ranked, list.Len())
+	for i := range entries {
+		text := list.Get(i).String()
+		entries[i] = ranked{rank[f.nameOfKept(text)], text}
+	}
+	byRank := func(a, b ranked) int { return cmp.Compare(a.rank, b.rank) }
+	if slices.IsSortedFunc(entries, byRank) {
+		return
+	}
+	slices.SortStableFunc(entries, byRank)
 	for i, e := range entries {
-		list.Set(i, protoreflect.ValueOfString(e))
+		list.Set(i, protoreflect.ValueOfString(e.text))
 	}
 }
 
 // eachKept calls do for every list of kept elements in m.
 func eachKept(s *schema, m protoreflect.Message, do func(*field, protoreflect.List)) {
-	for _, f := range s.fields {
+	for _, f := range s.on[keptPass] {
 		if f.keeps() && m.Has(f.desc) {
 			do(f, m.Mutable(f.desc).List())
 		}
+		f.eachMessage(m, func(sub protoreflect.Message) { eachKept(f.message, sub, do) })
 	}
-	eachMessage(m, func(fd protoreflect.FieldDescriptor, sub protoreflect.Message) {
-		eachKept(s.byName[string(fd.Name())].message, sub, do)
-	})
 }
 
 // keptPlaces are the places of the first n entries of a list of kept elements, or of all if there are fewer.
@@ -126,7 +140,7 @@ const notKept = "only other drivers of libvirt use it; it is kept and has no eff
 
 // refuseKept makes faults of the elements that only other drivers act on.
 func refuseKept(f *faults, s *schema, m protoreflect.Message, at *place) {
-	for _, fd := range s.fields {
+	for _, fd := range s.on[keptPass] {
 		switch {
 		case !m.Has(fd.desc):
 		case fd.keeps():
@@ -136,7 +150,7 @@ func refuseKept(f *faults, s *schema, m protoreflect.Message, at *place) {
 				f.at(where, "only other drivers of libvirt use it")
 			}
 			f.more += list.Len() - len(told)
-		case fd.message != nil && fd.desc.IsList():
+		case fd.message != nil && fd.list:
 			list := m.Get(fd.desc).List()
 			for i := range list.Len() {
 				refuseKept(f, fd.message, list.Get(i).Message(), at.of(fd, i))

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // dumpMetadata writes applications' XML as libvirt does, which has libxml2 write it anew: one element a namespace, each
@@ -23,17 +22,18 @@ func dumpMetadata(nodes []*node, level int) string {
 			continue
 		}
 		seen[n.name.space] = true
-		if d.Len() > 0 {
-			d.WriteByte('\n')
+		if len(d.buf) > 0 {
+			d.buf = append(d.buf, '\n')
 		}
 		d.indent(level)
 		d.element(n, level, layout{format: true}, nil)
 	}
-	return d.String()
+	return string(d.buf)
 }
 
+// dumper appends to what it has.
 type dumper struct {
-	strings.Builder
+	buf    []byte
 	single bool // attributes stand in single quotes, as outside metadata
 }
 
@@ -42,7 +42,7 @@ const maxIndent = 30
 
 func (d *dumper) indent(level int) {
 	for range min(level, maxIndent) {
-		d.WriteString("  ")
+		d.buf = append(d.buf, "  "...)
 	}
 }
 
@@ -63,23 +63,23 @@ func (l layout) inside(n *node) layout {
 
 // element writes n; scope is what is declared around it in the output.
 func (d *dumper) element(n *node, level int, l layout, scope []declaration) {
-	name := n.name.String()
-	d.WriteString("<" + name)
+	d.buf = append(d.buf, '<')
+	d.name(n.name)
 	scope = d.declarations(n, scope)
 	for _, a := range n.attrs {
 		if _, ok := a.declares(); !ok {
-			d.attribute(a.name.String(), a.value)
+			d.attribute(a.name, a.value)
 		}
 	}
 	if len(n.children) == 0 {
-		d.WriteString("/>")
+		d.buf = append(d.buf, "/>"...)
 		return
 	}
-	d.WriteByte('>')
+	d.buf = append(d.buf, '>')
 	l = l.inside(n)
 	for i, c := range n.children {
 		if l.format {
-			d.WriteByte('\n')
+			d.buf = append(d.buf, '\n')
 			d.indent(level + 1)
 		}
 		switch c.kind {
@@ -88,16 +88,26 @@ func (d *dumper) element(n *node, level int, l layout, scope []declaration) {
 		case textNode:
 			d.text(n, i, l)
 		case cdataNode:
-			d.WriteString("<![CDATA[" + c.text + "]]>")
+			d.buf = append(append(append(d.buf, "<![CDATA["...), c.text...), "]]>"...)
 		case commentNode:
-			d.WriteString("<!--" + c.text + "-->")
+			d.buf = append(append(append(d.buf, "<!--"...), c.text...), "-->"...)
 		}
 	}
 	if l.format {
-		d.WriteByte('\n')
+		d.buf = append(d.buf, '\n')
 		d.indent(level)
 	}
-	d.WriteString("</" + name + ">")
+	d.buf = append(d.buf, "</"...)
+	d.name(n.name)
+	d.buf = append(d.buf, '>')
+}
+
+// name writes a name as it was written.
+func (d *dumper) name(n xmlName) {
+	if n.prefix != "" {
+		d.buf = append(append(d.buf, n.prefix...), ':')
+	}
+	d.buf = append(d.buf, n.local...)
 }
 
 // text writes the i-th node of n. Blank text that would be taken for layout when it is read again, as it can come from
@@ -105,10 +115,10 @@ func (d *dumper) element(n *node, level int, l layout, scope []declaration) {
 func (d *dumper) text(n *node, i int, l layout) {
 	text := n.children[i].text
 	if !l.preserve && text != "" && ignorable(n.children[:i], text, i+1 == len(n.children)) {
-		d.WriteString("&#" + strconv.Itoa(int(text[0])) + ";")
+		d.buf = append(strconv.AppendInt(append(d.buf, "&#"...), int64(text[0]), 10), ';')
 		text = text[1:]
 	}
-	d.WriteString(dumpText.Replace(text))
+	d.buf = dumpText.append(d.buf, text)
 }
 
 // declarations writes those of the element itself, then those that the element and its attributes need from around it.
@@ -116,28 +126,30 @@ func (d *dumper) declarations(n *node, scope []declaration) []declaration {
 	scope = slices.Clip(scope)
 	for _, a := range n.attrs {
 		if prefix, ok := a.declares(); ok {
-			d.attribute(a.name.String(), a.value)
+			d.attribute(a.name, a.value)
 			scope = append(scope, declaration{prefix, a.value})
 		}
 	}
-	need := func(name xmlName) {
-		if name.prefix == "xml" || name.space == "" || declared(scope, name.prefix) == name.space {
-			return
-		}
-		attribute := "xmlns"
-		if name.prefix != "" {
-			attribute += ":" + name.prefix
-		}
-		d.attribute(attribute, name.space)
-		scope = append(scope, declaration{name.prefix, name.space})
-	}
-	need(n.name)
+	scope = d.need(n.name, scope)
 	for _, a := range n.attrs {
 		if _, ok := a.declares(); !ok && a.name.prefix != "" {
-			need(a.name)
+			scope = d.need(a.name, scope)
 		}
 	}
 	return scope
+}
+
+// need declares the namespace of a name unless it is.
+func (d *dumper) need(name xmlName, scope []declaration) []declaration {
+	if name.prefix == "xml" || name.space == "" || declared(scope, name.prefix) == name.space {
+		return scope
+	}
+	attribute := xmlName{local: "xmlns"}
+	if name.prefix != "" {
+		attribute = xmlName{prefix: "xmlns", local: name.prefix}
+	}
+	d.attribute(attribute, name.space)
+	return append(scope, declaration{name.prefix, name.space})
 }
 
 func declared(scope []declaration, prefix string) string {
@@ -149,17 +161,19 @@ func declared(scope []declaration, prefix string) string {
 	return ""
 }
 
-func (d *dumper) attribute(name, value string) {
+func (d *dumper) attribute(name xmlName, value string) {
+	d.buf = append(d.buf, ' ')
+	d.name(name)
 	if d.single {
-		d.WriteString(" " + name + "='" + escape(value, true) + "'")
+		d.buf = append(attributeEscapes.append(append(d.buf, "='"...), value), '\'')
 		return
 	}
-	d.WriteString(" " + name + `="` + dumpAttribute.Replace(value) + `"`)
+	d.buf = append(dumpAttribute.append(append(d.buf, `="`...), value), '"')
 }
 
 var (
-	dumpText      = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "\r", "&#13;")
-	dumpAttribute = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "\n", "&#10;", "\t", "&#9;", "\r", "&#13;")
+	dumpText      = newEscapes("&", "&amp;", "<", "&lt;", ">", "&gt;", "\r", "&#13;")
+	dumpAttribute = newEscapes("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "\n", "&#10;", "\t", "&#9;", "\r", "&#13;")
 )
 
 // metadataDepth is how deep the outermost elements of metadata stand in a document.

@@ -19,6 +19,14 @@ func (n xmlName) String() string {
 	return n.prefix + ":" + n.local
 }
 
+// size is the length of the name as written.
+func (n xmlName) size() int {
+	if n.prefix == "" {
+		return len(n.local)
+	}
+	return len(n.prefix) + 1 + len(n.local)
+}
+
 // is tells whether two names are the same, whatever their prefixes.
 func (n xmlName) is(o xmlName) bool { return n.local == o.local && n.space == o.space }
 
@@ -94,6 +102,9 @@ func (n *node) textOffset() int {
 	}
 	return n.offset
 }
+
+// isElement tells whether n is an element.
+func (n *node) isElement() bool { return n.kind == elementNode }
 
 // isText tells whether n is character data.
 func (n *node) isText() bool { return n.kind == textNode || n.kind == cdataNode }

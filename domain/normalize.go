@@ -50,7 +50,7 @@ func complete(def *davitv1.Domain) {
 	}
 	eachKept(domainSchema(), def.ProtoReflect(), completeKept)
 	preset(domainSchema(), def.ProtoReflect())
-	prune(def.ProtoReflect())
+	prune(domainSchema(), def.ProtoReflect())
 }
 
 // arrange sorts the lists whose order means nothing.
@@ -126,48 +126,27 @@ func completeSecurityLabel(l *davitv1.SecurityLabel) {
 
 // preset gives each field that is not set the value that the schema names, in every message that is there.
 func preset(s *schema, m protoreflect.Message) {
-	for _, f := range s.fields {
+	for _, f := range s.on[presetPass] {
 		if f.hasPre && !m.Has(f.desc) {
 			m.Set(f.desc, f.preset)
 		}
+		f.eachMessage(m, func(sub protoreflect.Message) { preset(f.message, sub) })
 	}
-	eachMessage(m, func(f protoreflect.FieldDescriptor, sub protoreflect.Message) {
-		preset(s.byName[string(f.Name())].message, sub)
-	})
 }
 
 // prune drops messages that are there and empty.
-func prune(m protoreflect.Message) (empty bool) {
-	empty = true
-	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		switch {
-		case fd.Message() == nil:
-		case fd.IsList():
-			for i := range v.List().Len() {
-				prune(v.List().Get(i).Message())
+func prune(s *schema, m protoreflect.Message) {
+	for _, f := range s.on[prunePass] {
+		f.eachMessage(m, func(sub protoreflect.Message) {
+			prune(f.message, sub)
+			if !f.list && f.message.isEmpty(sub) {
+				m.Clear(f.desc)
 			}
-		case prune(v.Message()):
-			m.Clear(fd)
-			return true
-		}
-		empty = false
-		return true
-	})
-	return empty
+		})
+	}
 }
 
-// eachMessage calls f for each message in m, one level deep.
-func eachMessage(m protoreflect.Message, f func(protoreflect.FieldDescriptor, protoreflect.Message)) {
-	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		switch {
-		case fd.Message() == nil:
-		case fd.IsList():
-			for i := range v.List().Len() {
-				f(fd, v.List().Get(i).Message())
-			}
-		default:
-			f(fd, v.Message())
-		}
-		return true
-	})
+// isEmpty tells whether a message has no field.
+func (s *schema) isEmpty(m protoreflect.Message) bool {
+	return !slices.ContainsFunc(s.fields, func(f *field) bool { return m.Has(f.desc) })
 }

@@ -3,7 +3,6 @@ package domain
 import (
 	"cmp"
 	"slices"
-	"strconv"
 	"strings"
 
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
@@ -117,11 +116,14 @@ const maxController = 255
 
 // completeControllers numbers controllers that have no index and adds those that disks need, as libvirt does.
 func completeControllers(d *davitv1.Devices) {
-	used := map[string]bool{}
-	key := func(kind string, index uint32) string { return kind + " " + strconv.FormatUint(uint64(index), 10) }
+	type key struct {
+		kind  string
+		index uint32
+	}
+	used := map[key]bool{}
 	for _, c := range d.GetController() {
 		if c.Index != nil {
-			used[key(c.GetType(), c.GetIndex())] = true
+			used[key{c.GetType(), c.GetIndex()}] = true
 		}
 	}
 	next := map[string]uint32{}
@@ -130,15 +132,15 @@ func completeControllers(d *davitv1.Devices) {
 			continue
 		}
 		index := next[c.GetType()]
-		for used[key(c.GetType(), index)] {
+		for used[key{c.GetType(), index}] {
 			index++
 		}
-		used[key(c.GetType(), index)], next[c.GetType()] = true, index+1
+		used[key{c.GetType(), index}], next[c.GetType()] = true, index+1
 		c.Index = &index
 	}
 	for _, bus := range driveBuses {
 		for index := range controllersOf(bus, d.GetDisk()) {
-			if !used[key(bus.controller, index)] {
+			if !used[key{bus.controller, index}] {
 				d.Controller = append(d.Controller, &davitv1.Controller{Type: bus.controller, Index: new(index)})
 			}
 		}

@@ -3,6 +3,7 @@ package domain
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -101,6 +102,8 @@ type parser struct {
 	unread   []string
 	warnings []*davitv1.Warning
 	unknown  int
+	done     []*content // to be used again
+	dump     []byte     // likewise
 }
 
 // fault tells of a value that could not be read.
@@ -161,7 +164,7 @@ func (p *parser) strangeChild(n *node, i int, e *element, at *place) stranger {
 	child := n.children[i]
 	return stranger{
 		offset: child.offset,
-		place:  func() *place { return at.child(child.name.String(), sibling(n, i)) },
+		place:  func() *place { return at.below(child.name.String(), sibling(n, i)) },
 		what:   func() string { return "element " + quote(child.name.String()) },
 		known: func() (string, []string) {
 			if child.name.space != "" && !e.has(child.name.space) {
@@ -182,13 +185,29 @@ func (p *parser) element(n *node, e *element, m protoreflect.Message, at *place)
 		return
 	}
 	p.text(n, e, m, at)
-	seen := make([]bool, len(e.children))
+	if !slices.ContainsFunc(n.children, (*node).isElement) {
+		return
+	}
+	c := p.begin(len(e.children))
 	for i, child := range n.children {
 		if child.kind != elementNode {
 			continue
 		}
-		p.child(n, i, e, seen, m, at)
+		p.child(n, i, e, c, m, at)
 	}
+	p.done = append(p.done, c)
+}
+
+// begin is the content of an element of which nothing was read yet.
+func (p *parser) begin(children int) *content {
+	c := &content{}
+	if last := len(p.done) - 1; last >= 0 {
+		c, p.done = p.done[last], p.done[:last]
+	}
+	clear(c.seen)
+	c.seen = slices.Grow(c.seen[:0], children)[:children]
+	c.field, c.list = nil, nil
+	return c
 }
 
 // raw tells about elements of applications that dumpMetadata drops.
@@ -211,8 +230,23 @@ func (p *parser) raw(n *node, at *place) {
 	}
 }
 
+// content is what was read of an element so far: which of its children, and the list of which the last one was an entry.
+type content struct {
+	seen  []bool
+	field *field
+	list  protoreflect.List
+}
+
+// of is the list of a field.
+func (c *content) of(f *field, m protoreflect.Message) protoreflect.List {
+	if c.field != f {
+		c.field, c.list = f, m.Mutable(f.desc).List()
+	}
+	return c.list
+}
+
 // child reads the i-th node of n, an element.
-func (p *parser) child(n *node, i int, e *element, seen []bool, m protoreflect.Message, at *place) {
+func (p *parser) child(n *node, i int, e *element, read *content, m protoreflect.Message, at *place) {
 	child := n.children[i]
 	k := 0
 	for k < len(e.children) && !e.children[k].name.is(child.name) {
@@ -220,42 +254,42 @@ func (p *parser) child(n *node, i int, e *element, seen []bool, m protoreflect.M
 	}
 	if k == len(e.children) {
 		if e.kept != nil && e.kept.keepsName(child.name) {
-			m.Mutable(e.kept.desc).List().Append(protoreflect.ValueOfString(dumpKept(child, 0)))
+			p.dump = appendKept(p.dump[:0], child, 0)
+			read.of(e.kept, m).Append(protoreflect.ValueOfString(string(p.dump)))
 			return
 		}
 		p.meet(p.strangeChild(n, i, e, at))
 		return
 	}
 	c := e.children[k]
-	if c.value != nil && c.value.desc.IsList() {
-		p.entry(child, c, m, at)
+	if c.value != nil && c.value.list {
+		p.entry(child, c, read.of(c.value, m), m, at)
 		return
 	}
-	where := at.child(c.name.String(), 0)
+	where := at.below(c.name.String(), 0)
 	if c.value != nil {
 		where.field = c.value.name
 	}
-	if seen[k] {
+	if read.seen[k] {
 		p.fault(child.offset, where, fmt.Sprintf("element %q is given twice", c.name.String()))
 		return
 	}
-	seen[k] = true
+	read.seen[k] = true
 	switch {
 	case c.value != nil && c.value.message != nil:
 		p.element(child, c.value.message.self, m.Mutable(c.value.desc).Message(), where)
 	case c.value != nil && c.value.isFlag():
 		m.Set(c.value.desc, protoreflect.ValueOfBool(true))
-		p.element(child, &element{name: c.name}, m, where)
+		p.element(child, c.bare, m, where)
 	default:
 		p.element(child, c, m, where)
 	}
 }
 
 // entry reads an element that is an entry of a list.
-func (p *parser) entry(n *node, e *element, m protoreflect.Message, at *place) {
+func (p *parser) entry(n *node, e *element, list protoreflect.List, m protoreflect.Message, at *place) {
 	f := e.value
-	list := m.Mutable(f.desc).List()
-	where := at.child(e.name.String(), list.Len()+1)
+	where := at.below(e.name.String(), list.Len()+1)
 	where.field, where.entry = f.name, list.Len()+1
 	if f.message != nil {
 		p.element(n, f.message.self, list.AppendMutable().Message(), where)
@@ -267,7 +301,7 @@ func (p *parser) entry(n *node, e *element, m protoreflect.Message, at *place) {
 		return
 	}
 	list.Append(v)
-	p.element(n, &element{name: e.name, value: f}, m, where)
+	p.element(n, e.bare, m, where)
 }
 
 // sibling is the place of the i-th node of n among elements of its name, 0 if it is the only one.
@@ -297,7 +331,8 @@ func (p *parser) attributes(n *node, e *element, m protoreflect.Message, at *pla
 		if a.name.prefix == "" {
 			known = e.findAttr(a.name.local)
 		}
-		where := at.child("@"+a.name.String(), 0)
+		where := at.below(a.name.String(), 0)
+		where.attr = true
 		switch {
 		case known == nil:
 			p.meet(stranger{
@@ -325,15 +360,15 @@ func (p *parser) attributes(n *node, e *element, m protoreflect.Message, at *pla
 // text reads the text of n. Blank text of an element that has none, or has elements beside it, is layout.
 func (p *parser) text(n *node, e *element, m protoreflect.Message, at *place) {
 	text := n.content()
-	if text == "" || e.value != nil && e.value.desc.IsList() {
+	if text == "" || e.value != nil && e.value.list {
 		return
 	}
 	if e.value == nil || e.value.message != nil || e.value.isFlag() {
-		if text = strings.Trim(text, " \t\r\n"); text != "" {
+		if strange := strings.Trim(text, " \t\r\n"); strange != "" {
 			p.meet(stranger{
 				offset: n.textOffset(),
 				place:  func() *place { return at },
-				what:   func() string { return "text " + quote(text) },
+				what:   func() string { return "text " + quote(strange) },
 			})
 		}
 		return
@@ -344,9 +379,10 @@ func (p *parser) text(n *node, e *element, m protoreflect.Message, at *place) {
 // set reads the value of a single field.
 func (p *parser) set(n *node, text string, offset int, f *field, m protoreflect.Message, at *place) {
 	if at.field == "" {
-		at = &place{parent: at, field: f.name}
+		at = at.below("", 0)
+		at.field = f.name
 	}
-	if text == "" && f.desc.Kind() == protoreflect.StringKind {
+	if text == "" && f.kind == protoreflect.StringKind {
 		return
 	}
 	unit := ""

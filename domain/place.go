@@ -15,6 +15,8 @@ type place struct {
 	index  int    // from 1 among its like, 0 if it stands alone
 	field  string // step in the model, "" if there is none
 	entry  int    // place in a list plus 1, 0 if it is no list
+	attr   bool   // the step in the XML is an attribute
+	next   *place // below p, used again and again; see below
 }
 
 // xmlPath is the place in the XML: /domain/devices/filesystem[2]/@accessmode.
@@ -25,6 +27,9 @@ func (p *place) xmlPath() string {
 			continue
 		}
 		step := "/" + p.xml
+		if p.attr {
+			step = "/@" + p.xml
+		}
 		if p.index > 0 {
 			step += "[" + strconv.Itoa(p.index) + "]"
 		}
@@ -60,19 +65,26 @@ func joinReversed(steps []string, sep string) string {
 	return b.String()
 }
 
-// child is an element or attribute below p that is no field of its own.
-func (p *place) child(xml string, index int) *place {
-	return &place{parent: p, xml: xml, index: index}
+// below is an element or attribute below p that is no field of its own. It is there until p is asked for the next one. A walk, which is at one place at a time, makes as many
+// places as it goes deep.
+func (p *place) below(xml string, index int) *place {
+	if p.next == nil {
+		p.next = &place{}
+	}
+	*p.next = place{parent: p, xml: xml, index: index, next: p.next.next}
+	return p.next
 }
 
 // of is the place of a field of the message at p, by the field's path; entry is its place in a list, from 0.
+// It is one of [place.below].
 func (p *place) of(f *field, entry int) *place {
 	path := f.opts.GetPath()
 	if path == "." {
 		path = ""
 	}
-	at := &place{parent: p, xml: path, field: f.name}
-	if f.desc.IsList() {
+	at := p.below(path, 0)
+	at.field = f.name
+	if f.list {
 		at.index, at.entry = entry+1, entry+1
 	}
 	return at

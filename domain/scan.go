@@ -3,6 +3,7 @@ package domain
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // Limits of documents. They hold before anything is built from a document, so that its cost is bounded by its size.
@@ -35,6 +36,28 @@ type scanner struct {
 	pos      int
 	elements int
 	spaces   []declaration // in scope, innermost last
+	open     []*node       // what the elements around s.pos hold so far, outermost first
+	tag      []attr        // of the start tag that is read
+
+	nodes arena[node]
+	lists arena[*node]
+	attrs arena[attr]
+}
+
+// reset makes the scanner ready for another document. The nodes of the last one must not be used any more.
+func (s *scanner) reset(doc string) {
+	s.doc, s.pos, s.elements = doc, 0, 0
+	s.spaces, s.open, s.tag = s.spaces[:0], s.open[:0], s.tag[:0]
+	s.nodes.rewind()
+	s.lists.rewind()
+	s.attrs.rewind()
+}
+
+// node makes one.
+func (s *scanner) node(kind nodeKind, text string, offset int) *node {
+	n := &s.nodes.take(1)[0]
+	n.kind, n.text, n.offset = kind, text, offset
+	return n
 }
 
 type declaration struct{ prefix, uri string }
@@ -85,7 +108,12 @@ func scanDocument(doc string) (*node, error) {
 
 // scanFragment reads what may stand inside an element.
 func scanFragment(doc string, depth int) ([]*node, error) {
-	s := &scanner{doc: doc}
+	return new(scanner).fragment(doc, depth)
+}
+
+// fragment is scanFragment with a scanner that others used before, whose nodes it takes back.
+func (s *scanner) fragment(doc string, depth int) ([]*node, error) {
+	s.reset(doc)
 	if err := s.check(); err != nil {
 		return nil, err
 	}
@@ -107,10 +135,9 @@ func (s *scanner) check() error {
 	if err := checkText(s.doc, MaxDocument); err != nil {
 		return err
 	}
-	for i, r := range s.doc {
-		if !isXMLChar(r) {
-			return s.errorf(i, "character %U is not allowed in XML", r)
-		}
+	if i := strangeChar(s.doc); i >= 0 {
+		r, _ := utf8.DecodeRuneInString(s.doc[i:])
+		return s.errorf(i, "character %U is not allowed in XML", r)
 	}
 	return nil
 }
@@ -172,6 +199,16 @@ func (s *scanner) misc() error {
 
 // content reads what stands inside an element, up to its end tag or the end of the document.
 func (s *scanner) content(n *node, depth int, preserve bool) error {
+	base := len(s.open)
+	err := s.contents(base, depth, preserve)
+	n.children = s.lists.take(len(s.open) - base)
+	copy(n.children, s.open[base:])
+	s.open = s.open[:base]
+	return err
+}
+
+// contents puts what stands inside an element at the end of s.open, from base on.
+func (s *scanner) contents(base, depth int, preserve bool) error {
 	for s.pos < len(s.doc) {
 		var child *node
 		var err error
@@ -184,13 +221,13 @@ func (s *scanner) content(n *node, depth int, preserve bool) error {
 		case rest[0] == '<':
 			child, err = s.element(depth, preserve)
 		default:
-			child, err = s.characters(n, preserve)
+			child, err = s.characters(s.open[base:], preserve)
 		}
 		if err != nil {
 			return err
 		}
 		if child != nil {
-			n.children = append(n.children, child)
+			s.open = append(s.open, child)
 		}
 	}
 	return nil

@@ -7,7 +7,7 @@ import (
 
 // element reads an element; s.pos is at its "<".
 func (s *scanner) element(depth int, preserve bool) (*node, error) {
-	n := &node{kind: elementNode, offset: s.pos}
+	n := s.node(elementNode, "", s.pos)
 	if s.elements++; s.elements > MaxElements {
 		return nil, s.errorf(s.pos, "the document has more than %d elements", MaxElements)
 	}
@@ -20,7 +20,6 @@ func (s *scanner) element(depth int, preserve bool) (*node, error) {
 		return nil, err
 	}
 	scope := len(s.spaces)
-	defer func() { s.spaces = s.spaces[:scope] }()
 	if err := s.attributes(n); err != nil {
 		return nil, err
 	}
@@ -29,12 +28,14 @@ func (s *scanner) element(depth int, preserve bool) (*node, error) {
 	}
 	if strings.HasPrefix(s.rest(), "/>") {
 		s.pos += 2
+		s.spaces = s.spaces[:scope]
 		return n, nil
 	}
 	s.pos++ // the ">" at which attributes stopped
 	if err := s.content(n, depth+1, preserve); err != nil {
 		return nil, err
 	}
+	s.spaces = s.spaces[:scope]
 	return n, s.endTag(n)
 }
 
@@ -54,11 +55,15 @@ func (s *scanner) endTag(n *node) error {
 	}
 	start := s.pos
 	s.pos += len("</")
+	if rest, ok := strings.CutPrefix(s.rest(), s.doc[n.offset+1:][:n.name.size()]); ok && strings.HasPrefix(rest, ">") {
+		s.pos += n.name.size() + 1
+		return nil
+	}
 	name, err := s.name()
 	if err != nil {
 		return err
 	}
-	if name.String() != n.name.String() {
+	if name.prefix != n.name.prefix || name.local != n.name.local {
 		return s.errorf(start, "element %s is ended by %s", quote(n.name.String()), quote("</"+name.String()+">"))
 	}
 	s.skipSpace()
@@ -71,11 +76,14 @@ func (s *scanner) endTag(n *node) error {
 
 // attributes reads up to the ">" or "/>" of a start tag and resolves the names of the element and its attributes.
 func (s *scanner) attributes(n *node) error {
+	s.tag = s.tag[:0]
 	for {
 		before := s.pos
 		s.skipSpace()
 		rest := s.rest()
 		if strings.HasPrefix(rest, ">") || strings.HasPrefix(rest, "/>") {
+			n.attrs = s.attrs.take(len(s.tag))
+			copy(n.attrs, s.tag)
 			return s.resolve(n)
 		}
 		if rest == "" {
@@ -84,14 +92,14 @@ func (s *scanner) attributes(n *node) error {
 		if s.pos == before {
 			return s.errorf(s.pos, "the start tag of %s has a stray %s", quote(n.name.String()), quoteFirst(rest))
 		}
-		if len(n.attrs) == MaxAttributes {
+		if len(s.tag) == MaxAttributes {
 			return s.errorf(s.pos, "element %s has more than %d attributes", quote(n.name.String()), MaxAttributes)
 		}
 		a, err := s.attribute()
 		if err != nil {
 			return err
 		}
-		n.attrs = append(n.attrs, a)
+		s.tag = append(s.tag, a)
 	}
 }
 
@@ -154,7 +162,7 @@ func (s *scanner) resolve(n *node) error {
 		}
 		for j := range n.attrs[:i] {
 			b := &n.attrs[j]
-			if a.name.prefix == b.name.prefix && a.name.local == b.name.local || (a.name.space != "" && a.name.is(b.name)) {
+			if a.name.local == b.name.local && a.name.prefix == b.name.prefix || (a.name.space != "" && a.name.is(b.name)) {
 				return s.errorf(a.offset, "attribute %s is given twice", quote(a.name.String()))
 			}
 		}
@@ -183,10 +191,7 @@ func (s *scanner) lookup(n *xmlName, offset int) error {
 // name reads a name with at most one colon.
 func (s *scanner) name() (xmlName, error) {
 	start, rest := s.pos, s.rest()
-	end := strings.IndexFunc(rest, func(r rune) bool { return r != ':' && !isNameChar(r) })
-	if end < 0 {
-		end = len(rest)
-	}
+	end := nameEnd(rest)
 	if end > MaxName {
 		return xmlName{}, s.errorf(start, "a name has %d bytes, %d are the limit", end, MaxName)
 	}

@@ -6,8 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// characters reads text up to the next "<"; nil if it is blank and stands between elements.
-func (s *scanner) characters(parent *node, preserve bool) (*node, error) {
+// characters reads text up to the next "<"; nil if it is blank and stands between elements. before is what
+// the element holds before it.
+func (s *scanner) characters(before []*node, preserve bool) (*node, error) {
 	start := s.pos
 	end := strings.IndexByte(s.rest(), '<')
 	if end < 0 {
@@ -16,7 +17,7 @@ func (s *scanner) characters(parent *node, preserve bool) (*node, error) {
 	raw := s.doc[start : start+end]
 	s.pos += end
 	last := s.pos == len(s.doc) || strings.HasPrefix(s.rest(), "</")
-	if !preserve && ignorable(parent.children, raw, last) {
+	if !preserve && ignorable(before, raw, last) {
 		return nil, nil
 	}
 	if i := strings.Index(raw, "]]>"); i >= 0 {
@@ -26,7 +27,7 @@ func (s *scanner) characters(parent *node, preserve bool) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &node{kind: textNode, text: text, offset: start}, nil
+	return s.node(textNode, text, start), nil
 }
 
 // ignorable is libxml2's rule for blank text between elements: it is dropped unless it is all that its element holds or
@@ -54,14 +55,14 @@ func (s *scanner) markup() (*node, error) {
 			return nil, s.errorf(start+4+end, "a comment holds a %q", "--")
 		}
 		s.pos += 4 + end + 3
-		return &node{kind: commentNode, text: unifyLines(rest[4 : 4+end]), offset: start}, nil
+		return s.node(commentNode, unifyLines(rest[4:4+end]), start), nil
 	case strings.HasPrefix(rest, "<![CDATA["):
 		end := strings.Index(rest, "]]>")
 		if end < 0 {
 			return nil, s.errorf(start, "the CDATA section does not end")
 		}
 		s.pos += end + 3
-		return &node{kind: cdataNode, text: unifyLines(rest[9:end]), offset: start}, nil
+		return s.node(cdataNode, unifyLines(rest[9:end]), start), nil
 	case strings.HasPrefix(rest, "<!DOCTYPE"):
 		return nil, s.errorf(start, "document types are not allowed")
 	case strings.HasPrefix(rest, "<?"):

@@ -21,6 +21,7 @@ type schema struct {
 	fields []*field // in order of declaration, which is the order of output
 	byName map[string]*field
 	all    map[protoreflect.FullName]*schema // of the messages of the document, this one among them
+	on     [passes][]*field                  // those that each pass looks at
 }
 
 // element is a place for an element in the XML of a message.
@@ -30,6 +31,7 @@ type element struct {
 	attrs    []attribute
 	children []*element // in order of output
 	kept     *field     // of a message's own element: holds elements that only other drivers act on, after all others
+	bare     *element   // one of the same name, and the same text, without attributes and children: an entry of a list, or a flag
 	closed   bool       // of a message's own element: children of libvirt that are not known are refused; see closedMessages
 }
 
@@ -44,6 +46,8 @@ type attribute struct {
 type field struct {
 	desc     protoreflect.FieldDescriptor
 	opts     *davitv1.XmlField
+	kind     protoreflect.Kind
+	list     bool
 	name     string  // in the model
 	message  *schema // of a message field
 	words    *words  // of an enum field
@@ -54,7 +58,7 @@ type field struct {
 
 // isFlag tells whether the field is an empty element that stands for true.
 func (f *field) isFlag() bool {
-	return f.desc.Kind() == protoreflect.BoolKind && !strings.Contains(f.opts.GetPath(), "@")
+	return f.kind == protoreflect.BoolKind && !strings.Contains(f.opts.GetPath(), "@")
 }
 
 // closedMessages are those whose elements libvirt refuses where it does not know them: each gives something to the domain,
@@ -142,6 +146,7 @@ func compile(md protoreflect.MessageDescriptor) (*schema, error) {
 		return nil, fmt.Errorf("compile schema of %w", err)
 	}
 	s.spaces = spaces
+	c.route()
 	if s.root, err = c.name(opts.GetRoot()); err != nil {
 		return nil, fmt.Errorf("compile schema of %s: %w", md.FullName(), err)
 	}
@@ -188,7 +193,7 @@ func (c *compiler) message(md protoreflect.MessageDescriptor) (*schema, error) {
 // field checks a field's options on their own.
 func (c *compiler) field(fd protoreflect.FieldDescriptor) (*field, error) {
 	opts, _ := proto.GetExtension(fd.Options(), davitv1.E_Xml).(*davitv1.XmlField)
-	f := &field{desc: fd, opts: opts, name: string(fd.Name())}
+	f := &field{desc: fd, opts: opts, kind: fd.Kind(), list: fd.IsList(), name: string(fd.Name())}
 	if opts.GetPath() == "" {
 		return nil, fmt.Errorf("it has no XML path")
 	}
@@ -359,10 +364,16 @@ func (e *element) hold(f *field) error {
 		return fmt.Errorf("the element has attributes and cannot be a list, a message, a flag or raw XML")
 	}
 	e.value = f
+	switch {
+	case f.isFlag():
+		e.bare = &element{name: e.name}
+	case f.list:
+		e.bare = &element{name: e.name, value: f}
+	}
 	return nil
 }
 
 // hasText tells whether the field is the text of its element, which leaves room for attributes.
 func (f *field) hasText() bool {
-	return f.message == nil && !f.desc.IsList() && !f.isFlag() && !f.opts.GetRaw()
+	return f.message == nil && !f.list && !f.isFlag() && !f.opts.GetRaw()
 }

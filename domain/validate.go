@@ -30,9 +30,21 @@ func invalid(def *davitv1.Domain, f faults) error {
 	}
 }
 
-// findFaults says what is wrong with a definition on a host of an architecture, or on none.
+// findFaults says what is wrong with a definition on a host of an architecture, or on none. It looks twice: whether there is
+// anything at all, which is quick, and then for where and what, which has to spell the place of whatever it looks at.
 func findFaults(def *davitv1.Domain, hostArch string) faults {
+	first := &validator{counting: true}
+	first.check(def, hostArch)
+	if first.more == 0 {
+		return faults{}
+	}
 	v := &validator{}
+	v.check(def, hostArch)
+	return v.faults
+}
+
+// check looks for all that is wrong.
+func (v *validator) check(def *davitv1.Domain, hostArch string) {
 	v.strings(domainSchema(), def.ProtoReflect(), nil)
 	v.identity(def)
 	v.memory(def)
@@ -56,18 +68,53 @@ func findFaults(def *davitv1.Domain, hostArch string) faults {
 	v.devices(def.GetDevices())
 	v.labels(def.GetSeclabel())
 	v.namespaces(def)
-	return v.faults
 }
 
 // nilUUID is the UUID that stands for none (RFC 9562, 5.9).
 const nilUUID = "00000000-0000-0000-0000-000000000000"
 
-// validator collects the faults of a definition.
-type validator struct{ faults }
+// validator collects the faults of a definition, or counts them only.
+type validator struct {
+	faults
+	counting bool
+	scanner  scanner // of elements that are kept
+}
 
 // fault tells what is wrong at a place of the model; the place in the XML follows from the schema.
 func (v *validator) fault(field, format string, args ...any) {
+	if v.quiet() {
+		v.more++
+		return
+	}
 	v.add(Violation{XMLPath: xmlPathOf(field), Field: field, Message: fmt.Sprintf(format, args...)})
+}
+
+// at is fault at a place.
+func (v *validator) at(p *place, message string) {
+	if v.quiet() {
+		v.more++
+		return
+	}
+	v.faults.at(p, message)
+}
+
+// quiet tells that of a further fault nothing is asked but that there is one: neither its place nor its message is made.
+func (v *validator) quiet() bool { return v.counting || v.full() }
+
+// entry is the place of a field of the i-th entry of a list, if places are asked for.
+func (v *validator) entry(list string, i int, field string) string {
+	if v.quiet() {
+		return ""
+	}
+	return entry(list, i, field)
+}
+
+// entryOf is the place of the i-th entry of a list, if places are asked for.
+func (v *validator) entryOf(list string, i int) string {
+	if v.quiet() {
+		return ""
+	}
+	return entryOf(list, i)
 }
 
 // entry is the place of a field of the i-th entry of a list.
@@ -80,11 +127,11 @@ func (v *validator) strings(s *schema, m protoreflect.Message, at *place) {
 	if at == nil {
 		at = &place{xml: s.root.String()}
 	}
-	for _, f := range s.fields {
+	for _, f := range s.on[checkPass] {
 		if !m.Has(f.desc) {
 			continue
 		}
-		if !f.desc.IsList() {
+		if !f.list {
 			v.value(f, m.Get(f.desc), at, 0)
 			continue
 		}
@@ -103,7 +150,7 @@ func (v *validator) value(f *field, value protoreflect.Value, at *place, i int) 
 	switch {
 	case f.message != nil:
 		v.strings(f.message, value.Message(), at.of(f, i))
-	case f.desc.Kind() == protoreflect.StringKind:
+	case f.kind == protoreflect.StringKind:
 		if message := textFault(value.String()); message != "" {
 			v.at(at.of(f, i), message)
 		} else if f.opts.GetRaw() {
@@ -123,7 +170,7 @@ func (v *validator) kept(f *field, list protoreflect.List, i int, at *place) {
 	where := &place{parent: at, field: f.name, entry: i + 1}
 	if message := textFault(list.Get(i).String()); message != "" {
 		v.at(where, message)
-	} else if _, err := f.readKept(list.Get(i).String()); err != nil {
+	} else if _, err := f.readKept(&v.scanner, list.Get(i).String()); err != nil {
 		v.at(where, err.Error())
 	}
 }
@@ -133,10 +180,9 @@ func textFault(s string) string {
 	if !utf8.ValidString(s) {
 		return fmt.Sprintf("%s is not UTF-8", quote(s))
 	}
-	for _, r := range s {
-		if !isXMLChar(r) {
-			return fmt.Sprintf("%s contains the character %U, which XML cannot hold", quote(s), r)
-		}
+	if i := strangeChar(s); i >= 0 {
+		r, _ := utf8.DecodeRuneInString(s[i:])
+		return fmt.Sprintf("%s contains the character %U, which XML cannot hold", quote(s), r)
 	}
 	return ""
 }

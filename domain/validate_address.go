@@ -14,7 +14,7 @@ import (
 func (v *validator) addresses(ipList, routeList string, ips []*davitv1.IpAddress, routes []*davitv1.Route) {
 	seen := map[string]int{}
 	for i, ip := range ips {
-		at := func(field string) string { return entry(ipList, i, field) }
+		at := func(field string) string { return v.entry(ipList, i, field) }
 		v.required(at("address"), ip.GetAddress(), "an address is missing")
 		v.address(at("address"), ip.GetAddress(), ip.GetFamily())
 		if addr, err := netip.ParseAddr(ip.GetAddress()); err == nil && (addr.IsMulticast() || addr.IsUnspecified()) {
@@ -28,9 +28,15 @@ func (v *validator) addresses(ipList, routeList string, ips []*davitv1.IpAddress
 }
 
 func (v *validator) routes(list string, routes []*davitv1.Route) {
-	seen := map[string]int{}
+	type key struct {
+		network string
+		length  int
+		gateway string
+		metric  uint32
+	}
+	seen := map[key]int{}
 	for i, r := range routes {
-		at := func(field string) string { return entry(list, i, field) }
+		at := func(field string) string { return v.entry(list, i, field) }
 		v.required(at("gateway"), r.GetGateway(), "a route needs a gateway")
 		v.address(at("address"), r.GetAddress(), r.GetFamily())
 		v.netmask(at("netmask"), r)
@@ -49,8 +55,11 @@ func (v *validator) routes(list string, routes []*davitv1.Route) {
 			}
 		}
 		if r.GetGateway() != "" {
-			key := fmt.Sprintf("%s/%d via %s, metric %d", or(r.GetAddress(), "default"), length, r.GetGateway(), r.GetMetric())
-			v.unique(seen, i, entryOf(list, i), key, "route")
+			k := key{or(r.GetAddress(), "default"), length, r.GetGateway(), r.GetMetric()}
+			if first, ok := taken(seen, k, i); ok {
+				text := fmt.Sprintf("%s/%d via %s, metric %d", k.network, k.length, k.gateway, k.metric)
+				v.fault(v.entryOf(list, i), "%s is already route %d", quote(text), first+1)
+			}
 		}
 	}
 }

@@ -35,20 +35,30 @@ func (v *validator) unique(seen map[string]int, i int, field, value, what string
 	if value == "" {
 		return
 	}
-	if first, ok := seen[value]; ok {
+	if first, ok := taken(seen, value, i); ok {
 		v.fault(field, "%s is already %s %d", quote(value), what, first+1)
-		return
 	}
-	seen[value] = i
+}
+
+// taken tells which entry of a list has something already; the i-th has it if none does.
+func taken[K comparable](seen map[K]int, key K, i int) (first int, ok bool) {
+	if first, ok = seen[key]; !ok {
+		seen[key] = i
+	}
+	return first, ok
 }
 
 // source is a field that says where a device's content comes from, with its value.
 type source struct{ field, value string }
 
-// foreign refuses sources that are not those of a device's own type.
-func (v *validator) foreign(place func(string) string, sources []source, what string, own ...string) {
+// foreign refuses sources that are not those of a device's own type. what says of what, and m its type, if it is not nil.
+func (v *validator) foreign(place func(string) string, sources []source, what string, m proto.Message, own ...string) {
 	for _, s := range sources {
 		if s.value != "" && !slices.Contains(own, s.field) {
+			if m != nil {
+				what += " of type " + v.wordOf(m, "type")
+				m = nil
+			}
 			v.fault(place(s.field), "%s has no such source: %s", what, quote(s.value))
 		}
 	}

@@ -23,7 +23,7 @@ func (v *validator) consoles(list []*davitv1.Console) {
 	}
 	for i, c := range list {
 		if t := c.GetTargetType(); t != "" && t != "lxc" {
-			v.fault(entry("devices.console", i, "target_type"), "%s is not lxc, the only kind of consoles", quote(t))
+			v.fault(v.entry("devices.console", i, "target_type"), "%s is not lxc, the only kind of consoles", quote(t))
 		}
 	}
 }

@@ -7,9 +7,9 @@ import (
 )
 
 func (v *validator) disks(d *davitv1.Devices) {
-	targets, addresses := map[string]int{}, map[string]int{}
+	targets, addresses := map[string]int{}, map[driveKey]int{}
 	for i, disk := range d.GetDisk() {
-		place := func(field string) string { return entry("devices.disk", i, field) }
+		place := func(field string) string { return v.entry("devices.disk", i, field) }
 		if disk.GetDevice() > davitv1.DiskDevice_DISK_DEVICE_DISK {
 			v.fault(place("device"), "%s is not disk, the only kind of device that a container has", quote(v.wordOf(disk, "device")))
 		}
@@ -29,10 +29,10 @@ func (v *validator) diskSource(place func(string) string, d *davitv1.Disk) {
 	switch d.GetType() {
 	case davitv1.DiskType_DISK_TYPE_BLOCK:
 		v.absolute(place("source_dev"), d.GetSourceDev(), "a disk of type block needs a device")
-		v.foreign(place, sources, "a disk of type block", "source_dev")
+		v.foreign(place, sources, "a disk of type block", nil, "source_dev")
 	default:
 		v.absolute(place("source_file"), d.GetSourceFile(), "a disk of type file needs an image")
-		v.foreign(place, sources, "a disk of type file", "source_file")
+		v.foreign(place, sources, "a disk of type file", nil, "source_file")
 	}
 }
 
@@ -73,7 +73,13 @@ func (v *validator) imageFormat(field, format string) {
 	}
 }
 
-func (v *validator) diskAddress(place func(string) string, d *davitv1.Disk, i int, seen map[string]int) {
+// driveKey is what no two disks have in common.
+type driveKey struct {
+	name                          davitv1.DiskBus
+	controller, bus, target, unit uint32
+}
+
+func (v *validator) diskAddress(place func(string) string, d *davitv1.Disk, i int, seen map[driveKey]int) {
 	a := d.GetAddress()
 	_, has := driveBusOf(d.GetTargetBus())
 	switch {
@@ -84,8 +90,11 @@ func (v *validator) diskAddress(place func(string) string, d *davitv1.Disk, i in
 	case a.GetController() > maxController:
 		v.fault(place("address.controller"), "controller %d is above %d", a.GetController(), maxController)
 	default:
-		key := fmt.Sprintf("%s %d:%d:%d:%d", v.wordOf(d, "target_bus"), a.GetController(), a.GetBus(), a.GetTarget(), a.GetUnit())
-		v.unique(seen, i, place("address"), key, "the address of disk")
+		key := driveKey{d.GetTargetBus(), a.GetController(), a.GetBus(), a.GetTarget(), a.GetUnit()}
+		if first, ok := taken(seen, key, i); ok {
+			text := fmt.Sprintf("%s %d:%d:%d:%d", v.wordOf(d, "target_bus"), key.controller, key.bus, key.target, key.unit)
+			v.fault(place("address"), "%s is already the address of disk %d", quote(text), first+1)
+		}
 	}
 }
 
@@ -93,14 +102,20 @@ func (v *validator) diskAddress(place func(string) string, d *davitv1.Disk, i in
 var controllerTypes = []string{"ide", "fdc", "scsi", "sata", "virtio-serial", "ccid", "usb", "pci", "xenbus", "isa", "nvme"}
 
 func (v *validator) controllers(list []*davitv1.Controller) {
-	seen := map[string]int{}
+	type key struct {
+		kind  string
+		index uint32
+	}
+	seen := map[key]int{}
 	for i, c := range list {
-		place := func(field string) string { return entry("devices.controller", i, field) }
+		place := func(field string) string { return v.entry("devices.controller", i, field) }
 		v.required(place("type"), c.GetType(), "a controller needs a type")
 		v.word(place("type"), c.GetType(), controllerTypes...)
 		if c.GetIndex() > maxController {
 			v.fault(place("index"), "index %d is above %d", c.GetIndex(), maxController)
 		}
-		v.unique(seen, i, place("index"), fmt.Sprintf("%s %d", c.GetType(), c.GetIndex()), "controller")
+		if first, ok := taken(seen, key{c.GetType(), c.GetIndex()}, i); ok {
+			v.fault(place("index"), "%s is already controller %d", quote(fmt.Sprintf("%s %d", c.GetType(), c.GetIndex())), first+1)
+		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 )
 
 func (v *validator) filesystem(i int, f *davitv1.Filesystem, targets map[string]int) {
-	place := func(field string) string { return entry("devices.filesystem", i, field) }
+	place := func(field string) string { return v.entry("devices.filesystem", i, field) }
 	v.filesystemSource(place, f)
 	v.filesystemLimits(place, f)
 	root := path.Clean(f.GetTargetDir()) == "/"
@@ -35,7 +35,10 @@ func (v *validator) filesystem(i int, f *davitv1.Filesystem, targets map[string]
 
 // filesystemSource checks that the type's own source is there, and no other.
 func (v *validator) filesystemSource(place func(string) string, f *davitv1.Filesystem) {
-	missing := fmt.Sprintf("filesystem for %s needs a source", quote(f.GetTargetDir()))
+	missing := ""
+	if !v.quiet() {
+		missing = fmt.Sprintf("filesystem for %s needs a source", quote(f.GetTargetDir()))
+	}
 	var own []string
 	switch f.GetType() {
 	case davitv1.FilesystemType_FILESYSTEM_TYPE_MOUNT, davitv1.FilesystemType_FILESYSTEM_TYPE_BIND:
@@ -72,7 +75,7 @@ func (v *validator) filesystemSource(place func(string) string, f *davitv1.Files
 		{"source_name", f.GetSourceName()},
 		{"source_pool", f.GetSourcePool()},
 		{"source_volume", f.GetSourceVolume()},
-	}, "a filesystem of type "+v.wordOf(f, "type"), own...)
+	}, "a filesystem", f, own...)
 	if f.GetSourceUsageKib() != 0 && f.GetType() != davitv1.FilesystemType_FILESYSTEM_TYPE_RAM {
 		v.fault(place("source_usage_kib"), "only a filesystem in memory has a size")
 	}

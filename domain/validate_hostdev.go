@@ -14,7 +14,7 @@ func (v *validator) hostdevs(list []*davitv1.Hostdev) {
 }
 
 func (v *validator) hostdev(i int, h *davitv1.Hostdev, seen map[string]int) {
-	place := func(field string) string { return entry("devices.hostdev", i, field) }
+	place := func(field string) string { return v.entry("devices.hostdev", i, field) }
 	v.hostdevMode(place, h)
 	own := ""
 	switch h.GetType() {
@@ -39,7 +39,7 @@ func (v *validator) hostdev(i int, h *davitv1.Hostdev, seen map[string]int) {
 	}
 	v.foreign(place, []source{
 		{"source_block", h.GetSourceBlock()}, {"source_char", h.GetSourceChar()}, {"source_interface", h.GetSourceInterface()},
-	}, "a device of type "+v.wordOf(h, "type"), own)
+	}, "a device", h, own)
 	if len(h.GetIp())+len(h.GetRoute()) > 0 && h.GetType() != davitv1.HostdevType_HOSTDEV_TYPE_NET {
 		field := "ip[0]"
 		if len(h.GetIp()) == 0 {
@@ -67,7 +67,7 @@ func (v *validator) hostdevMode(place func(string) string, h *davitv1.Hostdev) {
 
 // usb checks that a USB device is named, by its ids, its place or both.
 func (v *validator) usb(i int, h *davitv1.Hostdev, seen map[string]int) {
-	place := func(field string) string { return entry("devices.hostdev", i, field) }
+	place := func(field string) string { return v.entry("devices.hostdev", i, field) }
 	before := len(v.list) + v.more
 	ids := h.GetSourceVendorId() != "" || h.GetSourceProductId() != ""
 	address := h.SourceBus != nil || h.SourceDevice != nil
@@ -94,7 +94,7 @@ func (v *validator) usb(i int, h *davitv1.Hostdev, seen map[string]int) {
 	}
 	if before == len(v.list)+v.more {
 		key := fmt.Sprintf("usb %s:%s %d:%d", h.GetSourceVendorId(), h.GetSourceProductId(), h.GetSourceBus(), h.GetSourceDevice())
-		v.unique(seen, i, entryOf("devices.hostdev", i), key, "host device")
+		v.unique(seen, i, v.entryOf("devices.hostdev", i), key, "host device")
 	}
 }
 

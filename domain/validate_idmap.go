@@ -33,7 +33,7 @@ func (v *validator) idRanges(list string, ranges []*davitv1.IdRange) {
 		return
 	}
 	if !slices.ContainsFunc(ranges, func(r *davitv1.IdRange) bool { return r.GetStart() == 0 }) {
-		v.fault(entry(list, 0, "start"), "the root of the domain must be mapped: no range starts at 0")
+		v.fault(v.entry(list, 0, "start"), "the root of the domain must be mapped: no range starts at 0")
 	}
 	v.overlap(list, "start", ranges, (*davitv1.IdRange).GetStart)
 	v.overlap(list, "target", ranges, (*davitv1.IdRange).GetTarget)
@@ -43,20 +43,20 @@ func (v *validator) idRange(list string, i int, r *davitv1.IdRange) (ok bool) {
 	before := len(v.list) + v.more
 	switch {
 	case r.Start == nil:
-		v.fault(entry(list, i, "start"), "a range needs a start")
+		v.fault(v.entry(list, i, "start"), "a range needs a start")
 	case r.Target == nil:
-		v.fault(entry(list, i, "target"), "a range needs a target")
+		v.fault(v.entry(list, i, "target"), "a range needs a target")
 	case r.GetCount() == 0:
-		v.fault(entry(list, i, "count"), "a range needs a count, at least 1")
+		v.fault(v.entry(list, i, "count"), "a range needs a count, at least 1")
 	case r.GetTarget() == 0:
-		v.fault(entry(list, i, "target"), "the range maps the root of the host, id 0")
+		v.fault(v.entry(list, i, "target"), "the range maps the root of the host, id 0")
 	default:
 		for _, side := range []struct {
 			name  string
 			first uint32
 		}{{"start", r.GetStart()}, {"target", r.GetTarget()}} {
 			if last := uint64(side.first) + uint64(r.GetCount()) - 1; last > maxID {
-				v.fault(entry(list, i, side.name), "the range ends at %d, above %d", last, uint32(maxID))
+				v.fault(v.entry(list, i, side.name), "the range ends at %d, above %d", last, uint32(maxID))
 			}
 		}
 	}
@@ -73,7 +73,7 @@ func (v *validator) overlap(list, side string, ranges []*davitv1.IdRange, first 
 	for k := 1; k < len(order); k++ {
 		a, b := ranges[order[k-1]], ranges[order[k]]
 		if uint64(first(a))+uint64(a.GetCount()) > uint64(first(b)) {
-			v.fault(entry(list, order[k], side), "range %s overlaps range %s", idSpan(first(b), b), idSpan(first(a), a))
+			v.fault(v.entry(list, order[k], side), "range %s overlaps range %s", idSpan(first(b), b), idSpan(first(a), a))
 		}
 	}
 }

@@ -64,7 +64,7 @@ func (v *validator) id(field, id string) {
 
 func (v *validator) environment(env []*davitv1.InitEnv) {
 	for i, e := range env {
-		name := entry("os.initenv", i, "name")
+		name := v.entry("os.initenv", i, "name")
 		switch {
 		case e.GetName() == "":
 			v.fault(name, "a variable needs a name")

@@ -6,18 +6,18 @@ import (
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 )
 
-// taken is what interfaces of a domain have that no other of them can.
-type taken struct{ macs, hostEnds, names map[string]int }
+// wiring is what interfaces of a domain have that no other of them can.
+type wiring struct{ macs, hostEnds, names map[string]int }
 
 func (v *validator) interfaces(list []*davitv1.Interface) {
-	t := taken{map[string]int{}, map[string]int{}, map[string]int{}}
+	t := wiring{map[string]int{}, map[string]int{}, map[string]int{}}
 	for i, n := range list {
 		v.netInterface(i, n, t)
 	}
 }
 
-func (v *validator) netInterface(i int, n *davitv1.Interface, t taken) {
-	place := func(field string) string { return entry("devices.interface", i, field) }
+func (v *validator) netInterface(i int, n *davitv1.Interface, t wiring) {
+	place := func(field string) string { return v.entry("devices.interface", i, field) }
 	if n.GetMac() != "" {
 		if message := macFault(n.GetMac()); message != "" {
 			v.fault(place("mac"), "%s", message)
@@ -78,7 +78,7 @@ func (v *validator) interfaceSource(place func(string) string, n *davitv1.Interf
 		{"source_network", n.GetSourceNetwork()},
 		{"source_portgroup", n.GetSourcePortgroup()},
 		{"source_dev", n.GetSourceDev()},
-	}, "an interface of type "+v.wordOf(n, "type"), own...)
+	}, "an interface", n, own...)
 	if n.GetSourceMode() != 0 && n.GetType() != davitv1.InterfaceType_INTERFACE_TYPE_DIRECT {
 		v.fault(place("source_mode"), "only direct interfaces have a mode")
 	}
@@ -119,16 +119,18 @@ func (v *validator) vlan(place func(string) string, n *davitv1.Interface) {
 	case vlan.Trunk != nil && !vlan.GetTrunk() && isTrunk(vlan):
 		v.fault(place("vlan.trunk"), "several VLANs, or a native one, are a trunk")
 	}
-	seen, native := map[string]int{}, -1
+	seen, native := map[uint32]int{}, -1
 	for i, tag := range vlan.GetTag() {
-		at := func(field string) string { return entry(place("vlan.tag"), i, field) }
+		at := func(field string) string { return v.entry(place("vlan.tag"), i, field) }
 		switch id := tag.GetId(); {
 		case tag.Id == nil:
 			v.fault(at("id"), "a tag needs the number of its VLAN")
 		case id < minVLAN || id > maxVLAN:
 			v.fault(at("id"), "%d is not in the range %d to %d", id, minVLAN, maxVLAN)
 		default:
-			v.unique(seen, i, at("id"), numeral(id), "the number of tag")
+			if first, ok := taken(seen, id, i); ok {
+				v.fault(at("id"), "%s is already the number of tag %d", quote(numeral(id)), first+1)
+			}
 		}
 		switch {
 		case tag.GetNativeMode() == 0:

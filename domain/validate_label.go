@@ -10,7 +10,7 @@ import (
 func (v *validator) labels(list []*davitv1.SecurityLabel) {
 	seen := map[string]int{}
 	for i, l := range list {
-		place := func(field string) string { return entry("seclabel", i, field) }
+		place := func(field string) string { return v.entry("seclabel", i, field) }
 		v.unique(seen, i, place("model"), l.GetModel(), "the model of label")
 		switch l.GetType() {
 		case davitv1.SecurityLabelType_SECURITY_LABEL_TYPE_STATIC:

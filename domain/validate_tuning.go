@@ -32,7 +32,7 @@ func (v *validator) blkio(tune *davitv1.BlkioTune) {
 	v.weight("blkiotune.weight", tune.GetWeight())
 	seen := map[string]int{}
 	for i, d := range tune.GetDevice() {
-		place := func(field string) string { return entry("blkiotune.device", i, field) }
+		place := func(field string) string { return v.entry("blkiotune.device", i, field) }
 		v.absolute(place("path"), d.GetPath(), "a device needs its path")
 		v.unique(seen, i, place("path"), d.GetPath(), "the path of device")
 		v.weight(place("weight"), d.GetWeight())
@@ -88,7 +88,7 @@ func (v *validator) clock(c *davitv1.Clock) {
 	}
 	seen := map[string]int{}
 	for i, t := range c.GetTimer() {
-		place := func(field string) string { return entry("clock.timer", i, field) }
+		place := func(field string) string { return v.entry("clock.timer", i, field) }
 		if t.GetName() == davitv1.TimerName_TIMER_NAME_UNSPECIFIED {
 			v.fault(place("name"), "a timer needs a name: rtc or hpet")
 			continue

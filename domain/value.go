@@ -14,11 +14,11 @@ import (
 // it, empty for the field's own. Strings are kept as they are, the others may have blanks around. No value holds on to
 // the document that it came from.
 func (f *field) parse(text, unit string) (protoreflect.Value, error) {
-	if f.desc.Kind() == protoreflect.StringKind {
+	if f.kind == protoreflect.StringKind {
 		return protoreflect.ValueOfString(strings.Clone(text)), nil
 	}
 	text = strings.Trim(text, " \t\r\n")
-	switch f.desc.Kind() {
+	switch f.kind {
 	case protoreflect.BoolKind:
 		yes, no := f.boolWords()
 		if text != yes && text != no {
@@ -42,7 +42,7 @@ func (f *field) parse(text, unit string) (protoreflect.Value, error) {
 
 // parseNumber reads a number of the field. One that has a value where the document gives none cannot be 0, which is none.
 func (f *field) parseNumber(text string) (protoreflect.Value, error) {
-	v, err := parseNumber(f.desc.Kind(), text)
+	v, err := parseNumber(f.kind, text)
 	if err == nil && f.hasPre && !f.desc.HasPresence() && v.Equal(f.desc.Default()) {
 		return v, fmt.Errorf("%s is not a number above 0; without one it is %s", quote(text), f.opts.GetDefaultValue())
 	}
@@ -109,7 +109,7 @@ func numberRange(signed bool, bits int) string {
 
 // format spells a value of the field as XML and the other notations do.
 func (f *field) format(v protoreflect.Value) string {
-	switch f.desc.Kind() {
+	switch f.kind {
 	case protoreflect.BoolKind:
 		yes, no := f.boolWords()
 		if v.Bool() {

@@ -71,7 +71,7 @@ func TestLookup(t *testing.T) {
 		}},
 		{"vcpu.count", explain.Entry{
 			Path: "domain.vcpu.count", XML: "/domain/vcpu", Spelling: "<vcpu>1</vcpu>", Kind: explain.Number, Default: "1",
-			Range: "0 to 8192", Effect: nextBoot,
+			Range: "1 to 8192", Effect: nextBoot,
 		}},
 		{"os.initarg", explain.Entry{
 			Path: "domain.os.initarg", XML: "/domain/os/initarg", Spelling: "<initarg>...</initarg>", Kind: explain.Text, List: true,
