@@ -506,9 +506,13 @@ func (c *Container) Exec(exec *monitorv1.Exec) (*session.Attachment, error) {
 	if exec.GetProcess() == nil {
 		return c.sessions.Attach(exec.GetId())
 	}
-	c.mu.Lock()
-	guest := c.guest
-	c.mu.Unlock()
+	guest := c.present()
+	if guest == nil {
+		// Its init may run and have said so on its console before the launch has returned.
+		c.making.Lock()
+		guest = c.present()
+		c.making.Unlock()
+	}
 	if guest == nil {
 		return nil, refuse("run command", monitorv1.ErrorKind_ERROR_KIND_STATE, "the container does not run")
 	}
@@ -525,4 +529,11 @@ func (g Cgroups) close() {
 // refuse is an error that is the monitor's own.
 func refuse(operation string, kind monitorv1.ErrorKind, message string) error {
 	return &wire.Error{Operation: operation, Message: message, Kind: kind}
+}
+
+// present is the guest that runs, nil if none does.
+func (c *Container) present() Guest {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.guest
 }
