@@ -60,12 +60,12 @@ func TestRecord(t *testing.T) {
 // A record that cannot be read is an error that names it; never a panic, never half a record.
 func TestDamagedRecord(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                       "unexpected end",
-		"{":                      "unexpected end",
-		`{"version":2}`:          "version 2 is not known",
-		`{"uuid":7}`:             "cannot unmarshal",
-		strings.Repeat("x", 1e5): "more than 65536 bytes",
-		`{"version":1}trailing`:  "invalid character",
+		"":                                 "unexpected end",
+		"{":                                "unexpected end",
+		`{"version":2}`:                    "version 2 is not known",
+		`{"uuid":7}`:                       "cannot unmarshal",
+		strings.Repeat("x", recordBytes+1): "more than 16777216 bytes",
+		`{"version":1}trailing`:            "invalid character",
 	} {
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, recordName), []byte(text), 0o600); err != nil {
