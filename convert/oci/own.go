@@ -2,7 +2,6 @@ package oci
 
 import (
 	"slices"
-	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -62,22 +61,4 @@ func isOwnDevice(d specs.LinuxDevice) bool {
 
 func sameDevice(d specs.LinuxDevice, kind string, major, minor int64) bool {
 	return (d.Type == kind || d.Type == "u" && kind == "c") && d.Major == major && d.Minor == minor
-}
-
-// maskedPaths are those that nobody in a domain sees; a bundle gets those that runtimes usually mask.
-func maskedPaths() []string {
-	return strings.Fields("/proc/acpi /proc/asound /proc/interrupts /proc/kallsyms /proc/kcore /proc/keys /proc/kpagecgroup /proc/kpagecount " +
-		"/proc/kpageflags /proc/latency_stats /proc/sched_debug /proc/scsi /proc/slabinfo /proc/timer_list /proc/timer_stats /proc/vmallocinfo " +
-		"/sys/devices/virtual/dmi /sys/devices/virtual/powercap /sys/firmware /sys/kernel/debug /sys/kernel/security /sys/kernel/slab /sys/kernel/tracing")
-}
-
-// readonlyPaths are those that nobody in a domain writes.
-func readonlyPaths() []string {
-	return strings.Fields("/proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger")
-}
-
-// droppedCapabilities are those that the policy default takes away.
-func droppedCapabilities() []string {
-	return strings.Fields("sys_module sys_time mknod audit_control mac_admin mac_override sys_rawio syslog wake_alarm block_suspend audit_read perfmon " +
-		"bpf checkpoint_restore dac_read_search")
 }

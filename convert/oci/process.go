@@ -10,6 +10,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/davitd/davit/convert"
+	"github.com/davitd/davit/domain"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 )
 
@@ -171,7 +172,7 @@ func setOf(c *davitv1.Capabilities) map[string]bool {
 			set[name] = true
 		case davitv1.CapabilityPolicy_CAPABILITY_POLICY_DENY:
 		default:
-			set[name] = !slices.Contains(droppedCapabilities(), name)
+			set[name] = !slices.Contains(domain.DroppedCapabilities(), name)
 		}
 	}
 	maps.Copy(set, convert.StatedCapabilities(c))

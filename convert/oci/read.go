@@ -263,12 +263,12 @@ func (r *reading) linux(l *specs.Linux) {
 	}
 	r.carry("linux.personality.domain")
 	for i, p := range l.MaskedPaths {
-		if slices.Contains(maskedPaths(), p) {
+		if slices.Contains(domain.MaskedPaths(), p) {
 			r.carry(entry("linux.maskedPaths", i))
 		}
 	}
 	for i, p := range l.ReadonlyPaths {
-		if slices.Contains(readonlyPaths(), p) || slices.Contains(maskedPaths(), p) {
+		if slices.Contains(domain.ReadOnlyPaths(), p) || slices.Contains(domain.MaskedPaths(), p) {
 			r.carry(entry("linux.readonlyPaths", i))
 		}
 	}

@@ -73,7 +73,7 @@ func (w *writing) write() {
 	w.idmap()
 	w.resources()
 	w.hostdevs()
-	w.spec.Linux.MaskedPaths, w.spec.Linux.ReadonlyPaths = maskedPaths(), readonlyPaths()
+	w.spec.Linux.MaskedPaths, w.spec.Linux.ReadonlyPaths = domain.MaskedPaths(), domain.ReadOnlyPaths()
 	if w.def.GetOs().GetArch() == "i686" {
 		w.spec.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32}
 		w.say("os.arch")

@@ -4,6 +4,7 @@ import (
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/davitd/davit/domain"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 )
 
@@ -25,16 +26,13 @@ var capabilityNumbers = map[protoreflect.Name]uint{
 	"checkpoint_restore": unix.CAP_CHECKPOINT_RESTORE,
 }
 
-// dropped are the capabilities that the default policy takes away: libvirt's five, and those that reach the host's kernel,
-// clock, log or files and that no guest, systemd included, misses.
-//
-// DAC_READ_SEARCH opens files by handle, also such as are outside the root, and adds nothing to DAC_OVERRIDE otherwise.
-// Without SYS_RAWIO systemd leaves debugfs and tracefs alone.
-const dropped = 1<<unix.CAP_SYS_MODULE | 1<<unix.CAP_SYS_TIME | 1<<unix.CAP_MKNOD | 1<<unix.CAP_AUDIT_CONTROL |
-	1<<unix.CAP_MAC_ADMIN |
-	1<<unix.CAP_MAC_OVERRIDE | 1<<unix.CAP_SYS_RAWIO | 1<<unix.CAP_SYSLOG | 1<<unix.CAP_WAKE_ALARM |
-	1<<unix.CAP_BLOCK_SUSPEND | 1<<unix.CAP_AUDIT_READ | 1<<unix.CAP_PERFMON | 1<<unix.CAP_BPF |
-	1<<unix.CAP_CHECKPOINT_RESTORE | 1<<unix.CAP_DAC_READ_SEARCH
+// dropped are the capabilities that the default policy takes away.
+var dropped = func() (set uint64) {
+	for _, name := range domain.DroppedCapabilities() {
+		set |= 1 << capabilityNumbers[protoreflect.Name(name)]
+	}
+	return set
+}()
 
 // bounding is the set of a definition: what its policy begins with, less and more the single ones, of what there is.
 func bounding(c *davitv1.Capabilities, available uint64) uint64 {

@@ -3,6 +3,7 @@ package native
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -94,16 +95,15 @@ func (l *layout) operations() []*monitorv1.Operation {
 		add(consoleBind(0, "console"))
 	}
 	add(l.mountSteps()...)
-	for _, p := range masked {
+	for _, p := range domain.MaskedPaths() {
 		add(&monitorv1.Operation{Step: &monitorv1.Operation_Mask{Mask: &monitorv1.Mask{Path: p}}})
 	}
-	for _, r := range readOnly {
-		if shares(l.def, netKind) {
-			r.except = nil
+	for _, p := range domain.ReadOnlyPaths() {
+		only := &monitorv1.ReadOnly{Path: p}
+		if !shares(l.def, netKind) {
+			only.Except = slices.Clone(writableBelow[p])
 		}
-		add(&monitorv1.Operation{Step: &monitorv1.Operation_ReadOnly{
-			ReadOnly: &monitorv1.ReadOnly{Path: r.path, Except: r.except},
-		}})
+		add(&monitorv1.Operation{Step: &monitorv1.Operation_ReadOnly{ReadOnly: only}})
 	}
 	// What is shared is as its owner made it.
 	if !shares(l.def, utsKind) {
@@ -124,27 +124,9 @@ func (l *layout) mountSteps() []*monitorv1.Operation {
 	return append(steps, l.filesystems()...)
 }
 
-// masked are the paths that tell of the host or reach its kernel; those that a kernel lacks are passed over.
-var masked = []string{
-	"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kallsyms", "/proc/kcore", "/proc/keys", "/proc/kpagecgroup",
-	"/proc/kpagecount", "/proc/kpageflags", "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/slabinfo",
-	"/proc/timer_list", "/proc/timer_stats", "/proc/vmallocinfo",
-	"/sys/devices/virtual/dmi", "/sys/devices/virtual/powercap", "/sys/firmware", "/sys/kernel/debug", "/sys/kernel/security",
-	"/sys/kernel/slab", "/sys/kernel/tracing",
-}
-
-// readOnly are the paths by which the host's kernel is changed. What is excepted is the domain's own where it has a network
-// namespace of its own: as with libvirt, its router turns forwarding on there.
-var readOnly = []struct {
-	path   string
-	except []string
-}{
-	{path: "/proc/bus"},
-	{path: "/proc/fs"},
-	{path: "/proc/irq"},
-	{path: "/proc/sys", except: []string{"/proc/sys/net/ipv4", "/proc/sys/net/ipv6"}},
-	{path: "/proc/sysrq-trigger"},
-}
+// writableBelow are what of a path that nobody else writes is the domain's own where it has a network namespace of its own: as with
+// libvirt, its router turns forwarding on there.
+var writableBelow = map[string][]string{"/proc/sys": {"/proc/sys/net/ipv4", "/proc/sys/net/ipv6"}}
 
 // dev is /dev with the nodes that every program may rely on, and more.
 func dev(more []*monitorv1.DeviceNode) *monitorv1.Operation {
