@@ -37,14 +37,21 @@ func LaunchBreakingWith(plan *monitorv1.Plan, d Descriptors, broken int) (guest 
 
 // ReviseFailingAt changes the devices of a container, and fails after a step, from 0. It tells whether it came so far.
 func ReviseFailingAt(g *Guest, r *monitorv1.Revise, held []*os.File, step int, err error) (reached bool, failure error) {
-	failure = g.revise(r, held, func(n int) error {
-		if n != step {
-			return nil
-		}
+	failure = ReviseFailing(g, r, held, step, func() error {
 		reached = true
 		return err
 	})
 	return reached, failure
+}
+
+// ReviseFailing changes the devices of a container, and fails after a step, from 0, as fail says.
+func ReviseFailing(g *Guest, r *monitorv1.Revise, held []*os.File, step int, fail func() error) error {
+	return g.revise(r, held, func(n int) error {
+		if n != step {
+			return nil
+		}
+		return fail()
+	})
 }
 
 // Removable is the target of an operation whose mount may go.

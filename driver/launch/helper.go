@@ -99,9 +99,9 @@ func copyMountTable(userns *os.File) (*os.File, error) {
 	return h.namespace("mnt")
 }
 
-// makePlace makes the place that something is to be mounted on, as the root of a container would: folder by folder, and an
-// empty file at the end if it is for one. Symbolic links are refused. userns is nil if the container has none of its own.
-func makePlace(userns, mountns *os.File, target string, folder bool, s step) error {
+// asRoot runs a program in the mount namespace of a container, with the rights of its root. userns is nil if the container has
+// none of its own.
+func asRoot(userns, mountns *os.File, s step, assemble func(a *assembler, root value)) error {
 	h, err := startHelper(0, func(a *assembler) {
 		a.begin(s)
 		if userns != nil {
@@ -111,7 +111,7 @@ func makePlace(userns, mountns *os.File, target string, folder bool, s step) err
 		a.call(unix.SYS_SETNS, a.file(mountns, "mount namespace"), num(unix.CLONE_NEWNS))
 		root := a.slot()
 		a.open(value{n: atCwd, kind: descriptor, label: "cwd"}, "/", wantFolder, unix.RESOLVE_NO_MAGICLINKS).to(root)
-		a.target(root, inside(target), folder, inRootPlain)
+		assemble(a, root)
 	})
 	if err != nil {
 		return err

@@ -38,10 +38,13 @@ func (v *reviser) place(s step, target string, folder bool) (*os.File, error) {
 	return place, nil
 }
 
-// makePlace makes the place that something is to be mounted on.
+// makePlace makes the place that something is to be mounted on, as the root of the container would: folder by folder, and an
+// empty file at the end if it is for one. Symbolic links are refused.
 func (v *reviser) makePlace(s step, target string, folder bool) error {
 	missing := v.missing(target)
-	err := makePlace(v.tree.userns, v.mountns, target, folder, s)
+	err := asRoot(v.tree.userns, v.mountns, s, func(a *assembler, root value) {
+		a.target(root, inside(target), folder, inRootPlain)
+	})
 	refused := v.did(s, func() error { v.removePlace(target, missing, folder); return nil })
 	if err != nil {
 		return inTheWay(s, err)
@@ -63,32 +66,34 @@ func (v *reviser) missing(target string) int {
 	return count
 }
 
-// removePlace removes the last parts of a target, as far as they are empty.
+// removePlace removes the last parts of a target, as far as they are empty. It is done as the root of the container would, too: what is
+// there by now may be a file of the host that the container can see, and not remove.
 func (v *reviser) removePlace(target string, parts int, folder bool) {
-	for ; parts > 0; parts, target, folder = parts-1, path.Dir(target), true {
-		parent, err := v.openPlain(path.Dir(target), unix.O_DIRECTORY)
-		if err != nil {
-			return
-		}
-		err = removeEmpty(int(parent.Fd()), path.Base(target), folder)
-		_ = parent.Close()
-		if err != nil && !errors.Is(err, unix.ENOENT) {
-			return
-		}
+	if !folder && !v.isEmptyFile(target) {
+		return
 	}
+	_ = asRoot(v.tree.userns, v.mountns, step{operation: opRevise}, func(a *assembler, root value) {
+		for ; parts > 0; parts, target, folder = parts-1, path.Dir(target), true {
+			flags := uint64(0)
+			if folder {
+				flags = unix.AT_REMOVEDIR
+			}
+			parent, next := a.slot(), a.label()
+			a.open(root, orDot(inside(path.Dir(target))), wantFolder, inRootPlain).to(parent).on(unix.ENOENT, next)
+			a.call(unix.SYS_UNLINKAT, parent, a.text(path.Base(target)), num(flags)).ignore(unix.ENOENT)
+			a.mark(next)
+		}
+	})
 }
 
-// removeEmpty removes a folder or file that is empty.
-func removeEmpty(parent int, name string, folder bool) error {
-	if folder {
-		return unix.Unlinkat(parent, name, unix.AT_REMOVEDIR)
+// isEmptyFile tells whether a target is a file that nothing was written to, or is not there at all.
+func (v *reviser) isEmptyFile(target string) bool {
+	file, err := v.openPlain(target, 0)
+	if err != nil {
+		return errors.Is(err, unix.ENOENT)
 	}
+	defer func() { _ = file.Close() }()
 	var stat unix.Stat_t
-	if err := unix.Fstatat(parent, name, &stat, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return err
-	}
-	if stat.Mode&unix.S_IFMT != unix.S_IFREG || stat.Size > 0 {
-		return unix.ENOTEMPTY
-	}
-	return unix.Unlinkat(parent, name, 0)
+	err = unix.Fstat(int(file.Fd()), &stat)
+	return err == nil && stat.Mode&unix.S_IFMT == unix.S_IFREG && stat.Size == 0
 }

@@ -68,6 +68,32 @@ func TestEachStepOfARevisionFails(t *testing.T) {
 	})
 }
 
+// A container that puts a folder which it may not change where a place was made does not have that emptied when the change fails.
+func TestPlaceThatIsTheHosts(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	testenv.Residue(t)
+	root := newRoot(t)
+	chownTree(t, root)
+	for _, dir := range []string{"/kept", "/kept/to", "/kept/to/be"} {
+		if err := os.Mkdir(root+dir, 0o755); err != nil { // the host's
+			t.Fatal(err)
+		}
+	}
+	s := startSubject(t, withUserNamespace(newPlan(root, "pause")))
+	change := &monitorv1.Revise{AddMounts: []*monitorv1.Operation{bindOf(&monitorv1.Bind{Source: newSource(t, "one"), Target: "/place/to/be"})}}
+	change.Plan = revised(s.plan, change)
+	swap := func() error { // what is called is where the container is
+		return errors.Join(os.Rename("/place", "/was"), os.Rename("/kept", "/place"), unix.EDOM)
+	}
+	err := launch.ReviseFailing(s.Guest, change, nil, 0, swap)
+	if !errors.Is(err, unix.EDOM) || errors.Is(err, unix.ENOENT) {
+		t.Errorf("%v", err)
+	}
+	if _, err := os.Stat(root + "/place/to/be"); err != nil {
+		t.Error(err)
+	}
+}
+
 // A hundred changes leave nothing.
 func TestManyRevisionsLeaveNothing(t *testing.T) {
 	inBoth(t, func(w world) {
