@@ -131,7 +131,7 @@ func describeDev(b *strings.Builder, d *monitorv1.Dev) {
 
 func describeProcess(b *strings.Builder, p *monitorv1.Process) {
 	for _, l := range p.GetRlimits() {
-		fmt.Fprintf(b, "limit %d to %s, at most %s\n", l.GetResource(), limitWord(l.GetSoft()), limitWord(l.GetHard()))
+		fmt.Fprintf(b, "limit %s to %s, at most %s\n", resourceWord(l.GetResource()), limitWord(l.GetSoft()), limitWord(l.GetHard()))
 	}
 	if policy := p.GetMemoryPolicy(); policy != nil {
 		fmt.Fprintf(b, "memory %s\n", memoryWords(policy))
@@ -147,7 +147,7 @@ func describeProcess(b *strings.Builder, p *monitorv1.Process) {
 	if p.GetGroup() != "" {
 		b.WriteString(":" + p.GetGroup())
 	}
-	fmt.Fprintf(b, " with capabilities %#x", p.GetCapabilities())
+	fmt.Fprintf(b, " with %s", capabilityWords(p.GetCapabilities()))
 	if p.GetNoNewPrivs() {
 		b.WriteString(", no new privileges")
 	}

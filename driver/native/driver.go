@@ -38,6 +38,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
 
 	"go.uber.org/zap"
@@ -279,16 +280,21 @@ func (d *Driver) Check(ctx context.Context, def *davitv1.Domain) ([]*davitv1.War
 	return warnings, nil
 }
 
-// Plan writes what a start would do. A range of host ids that would be allocated is shown as the first there is.
+// Plan writes what a start would do: what davitd makes on the host, then the monitor's plan. A range of host ids that would be allocated is shown as the first there is.
 func (d *Driver) Plan(_ context.Context, def *davitv1.Domain, verbose bool) (string, error) {
-	p, err := Plan(def, d.factsOf(def))
+	facts := d.factsOf(def)
+	p, err := Plan(def, facts)
 	if err != nil {
 		return "", err
 	}
 	if verbose {
 		return launch.DescribeSyscalls(p), nil
 	}
-	return launch.Describe(p), nil
+	list, faults, missing := nics(def, nicSources{networks: d.opts.Networks})
+	if err := hostLacks("plan domain", def.GetName(), slices.Concat(faults, missing)...); err != nil {
+		return "", err
+	}
+	return describeHost(def, facts, d.cgroups.Has, list) + launch.Describe(p), nil
 }
 
 // Forget removes the kept changes of a domain's overlays.
