@@ -29,12 +29,12 @@ func hasNetwork(def *davitv1.Domain) bool {
 	})
 }
 
-// startFurnishing furnishes the container from now on, whenever its monitor makes it, if it has interfaces.
-func (i *instance) startFurnishing(ctx context.Context, def *davitv1.Domain) error {
+// startFurnishing furnishes the container from now on, whenever its monitor makes it.
+func (i *instance) startFurnishing(ctx context.Context) error {
 	i.mu.Lock()
 	furnished := i.furnishing != nil
 	i.mu.Unlock()
-	if furnished || !hasNetwork(def) || i.monitor == nil {
+	if furnished || i.monitor == nil {
 		return nil
 	}
 	f, err := i.monitor.Furnish(ctx)

@@ -64,9 +64,19 @@ func (i *instance) ports() []port {
 
 // note writes the interfaces of the run down.
 func (i *instance) note(ports []port) error {
+	return i.amend(func(r *record) { r.Interfaces = slices.Clone(ports) })
+}
+
+// noteFurnished writes down that boots are about to wait for their interfaces: whoever follows furnishes them, be it with none.
+func (i *instance) noteFurnished() error {
+	return i.amend(func(r *record) { r.Furnished = true })
+}
+
+// amend changes the record.
+func (i *instance) amend(change func(*record)) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.record.Interfaces = slices.Clone(ports)
+	change(&i.record)
 	if err := writeRecord(i.folder, i.record, false); err != nil {
 		return fmt.Errorf("write record: %w", err)
 	}

@@ -41,6 +41,8 @@ type record struct {
 	// that come and go are all among them.
 	Sources  map[string]Source `json:"sources,omitempty"`
 	Revising bool              `json:"revising,omitempty"`
+	// Furnished tells that its boots wait for their interfaces, also when it has none any more.
+	Furnished bool `json:"furnished,omitempty"`
 	// Interfaces that the newest boot was given.
 	Interfaces []port `json:"interfaces,omitempty"`
 }

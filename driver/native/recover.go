@@ -81,7 +81,10 @@ func (d *Driver) reopen(ctx context.Context, spec driver.Spec) (*instance, error
 	}
 	if alive {
 		i.findLent(i.initPID())
-		err = errors.Join(i.startFurnishing(ctx, spec.Definition), i.resume(ctx))
+		if r.Furnished || hasNetwork(spec.Definition) {
+			err = i.startFurnishing(ctx)
+		}
+		err = errors.Join(err, i.resume(ctx))
 	}
 	switch {
 	case err != nil:

@@ -26,7 +26,7 @@ func (i *instance) rewire(ctx context.Context, def *davitv1.Domain) error {
 	if !hasNetwork(def) && len(i.ports()) == 0 {
 		return i.noteWired(def)
 	}
-	if err := i.startFurnishing(ctx, def); err != nil {
+	if err := i.startFurnishing(ctx); err != nil {
 		return i.refused(opRewire, err)
 	}
 	if err := i.expectFurnish(ctx, def); err != nil {
@@ -66,7 +66,9 @@ func (i *instance) expectFurnish(ctx context.Context, def *davitv1.Domain) error
 	}
 	if err == nil && !plan.GetFurnish() {
 		plan.Furnish = true
-		err = i.monitor.Revise(ctx, &monitorv1.Revise{Plan: plan})
+		if err = i.noteFurnished(); err == nil {
+			err = i.monitor.Revise(ctx, &monitorv1.Revise{Plan: plan})
+		}
 	}
 	i.furnished = err == nil
 	return err

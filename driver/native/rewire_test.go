@@ -252,6 +252,37 @@ func TestRewire(t *testing.T) {
 	kill(t, i)
 }
 
+// A domain whose interfaces have all gone boots as before, also under a davitd that never knew it with some.
+func TestBootAfterAllInterfacesWent(t *testing.T) {
+	for name, at := range map[string]bool{"at start": true, "attached": false} {
+		t.Run(name, func(t *testing.T) {
+			h := newNetworkHost(t, "11fe0069")
+			d := h.open(t)
+			bare := h.spec(rebootsWhenTold, restarts, withInterfaces())
+			def := changed(bare.Definition, with(named(bridged("52:54:00:00:09:01", "10.0.0.2"), "net0")))
+			spec := bare
+			if at {
+				spec.Definition = def
+			}
+			i := start(t, d, spec)
+			console := booted(t, i, 0, "up")
+			update(t, i, def)
+			update(t, i, bare.Definition)
+			if err := d.Close(); err != nil {
+				t.Fatal(err)
+			}
+			again := closing(t, h.open(t))
+			i, err := again.Recover(t.Context(), bare)
+			if err != nil {
+				t.Fatal(err)
+			}
+			nextBoot(t, i, console)
+			expect(t, "after a reboot", i)
+			kill(t, i)
+		})
+	}
+}
+
 // A change that cannot be made as a whole is not made at all, and says why.
 func TestRewireRefused(t *testing.T) {
 	h := newNetworkHost(t, "11fe0061")

@@ -116,6 +116,7 @@ func (s *start) do(ctx context.Context) error {
 func (s *start) writeRecord(context.Context) error {
 	s.i.record = record{
 		UUID: s.spec.UUID, Generation: s.spec.Generation, Partition: partition(s.spec.Definition),
+		Furnished: hasNetwork(s.spec.Definition),
 	}
 	folder, err := s.d.states.create(s.i.record)
 	if errors.Is(err, fs.ErrExist) {
@@ -291,8 +292,10 @@ func (s *start) makeContainer(ctx context.Context) error {
 	if s.d.hooks.plan != nil {
 		s.d.hooks.plan(s.plan)
 	}
-	if err = s.i.startFurnishing(ctx, s.spec.Definition); err != nil {
-		return err
+	if s.plan.GetFurnish() {
+		if err = s.i.startFurnishing(ctx); err != nil {
+			return err
+		}
 	}
 	groups.Held = s.held.files
 	logs := client.Logs{Folder: s.openLogs(), MaxBytes: s.d.opts.LogMaxBytes, MaxFiles: s.d.opts.LogMaxFiles}
