@@ -14,9 +14,9 @@ func (i *instance) refit(ctx context.Context, def *davitv1.Domain) error {
 		return err
 	}
 	if err := i.rewire(ctx, def); err != nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hangTime)
+		brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), hangTime)
 		defer cancel()
-		return errors.Join(err, i.refurnish(ctx, i.definition()))
+		return errors.Join(err, i.refurnish(brief, i.definition()))
 	}
 	return nil
 }

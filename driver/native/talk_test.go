@@ -124,9 +124,9 @@ func TestGuestCannotChangeShaping(t *testing.T) {
 		if strings.HasPrefix(name, "vnet") || strings.HasPrefix(name, "dvifb") || name == "br0" {
 			t.Errorf("the guest sees %q", name)
 		}
-		queues, err := g.QdiscList(l)
-		if err != nil {
-			t.Fatal(err)
+		queues, listErr := g.QdiscList(l)
+		if listErr != nil {
+			t.Fatal(listErr)
 		}
 		for _, q := range queues {
 			if q.Type() == "tbf" || q.Type() == "htb" || q.Type() == "ingress" {

@@ -36,12 +36,13 @@ func TestDevices(t *testing.T) {
 	if !slices.Contains(places, "/interface/colour") || !slices.Contains(places, "/interface/model") {
 		t.Errorf("warnings are about %v", places)
 	}
-	if list, err := devices.ListInterfaces(t.Context(), &davitv1.ListInterfacesRequest{Domain: byName("web")}); err != nil ||
-		len(list.GetInterfaces()) != 1 || list.GetInterfaces()[0].GetMac() != n.GetMac() || list.GetInterfaces()[0].GetCounters() == nil {
-		t.Errorf("listed: %v, %v", list, err)
+	nics, err := devices.ListInterfaces(t.Context(), &davitv1.ListInterfacesRequest{Domain: byName("web")})
+	if err != nil || len(nics.GetInterfaces()) != 1 || nics.GetInterfaces()[0].GetMac() != n.GetMac() || nics.GetInterfaces()[0].GetCounters() == nil {
+		t.Errorf("listed: %v, %v", nics, err)
 	}
-	if list, err := devices.ListBlockDevices(t.Context(), &davitv1.ListBlockDevicesRequest{Domain: byName("web")}); err != nil || len(list.GetBlockDevices()) != 0 {
-		t.Errorf("disks: %v, %v", list, err)
+	disks, err := devices.ListBlockDevices(t.Context(), &davitv1.ListBlockDevicesRequest{Domain: byName("web")})
+	if err != nil || len(disks.GetBlockDevices()) != 0 {
+		t.Errorf("disks: %v, %v", disks, err)
 	}
 	if err = d.host.Occupy(uuidWeb, "net0", true); err != nil {
 		t.Fatal(err)
