@@ -275,6 +275,16 @@ func TestDeviceRequests(t *testing.T) {
 			}}})}}},
 		{"domif-setlink web vnet1 down", []proto.Message{&davitv1.UpdateDeviceRequest{Domain: web, Affect: current, Source: iface(
 			proto.CloneOf(live.GetInterface()[1]), func(i *davitv1.Interface) { i.LinkState = davitv1.LinkState_LINK_STATE_DOWN })}}},
+		{"domif-setlink web eth1 down", []proto.Message{&davitv1.UpdateDeviceRequest{Domain: web, Affect: current, Source: iface(
+			proto.CloneOf(live.GetInterface()[1]), func(i *davitv1.Interface) { i.LinkState = davitv1.LinkState_LINK_STATE_DOWN })}}},
+		{"domif-setlink web net1 down --config", []proto.Message{&davitv1.UpdateDeviceRequest{
+			Domain: web, Affect: davitv1.Affect_AFFECT_CONFIG, Etag: "e1", Source: iface(
+				proto.CloneOf(stored.GetInterface()[1]), func(i *davitv1.Interface) { i.LinkState = davitv1.LinkState_LINK_STATE_DOWN }),
+		}}},
+		{"domiftune web eth2 --inbound 7", []proto.Message{&davitv1.UpdateDeviceRequest{Domain: web, Affect: current, Source: iface(
+			proto.CloneOf(live.GetInterface()[2]), limits(&davitv1.BandwidthLimit{Average: 7}, nil))}}},
+		{"domif-setlink web lo down", nil},
+		{"domif-setlink db eth1 down", nil},
 		{"domif-setlink web 0:16:3e:0:0:3 up", nil},
 		{"domif-setlink web 00:16:3E:00:00:03 up --config", []proto.Message{&davitv1.UpdateDeviceRequest{
 			Domain: web, Affect: davitv1.Affect_AFFECT_CONFIG, Etag: "e1", Source: iface(

@@ -23,7 +23,7 @@ func (a *app) domifGetlink() command {
 			if err != nil {
 				return err
 			}
-			found, err := heldInterface(info.GetDefinition(), iface)
+			found, err := a.interfaceOf(ctx, info, iface)
 			if err != nil {
 				return err
 			}

@@ -38,7 +38,7 @@ func (a *app) domifSetlink() command {
 			if err != nil {
 				return failed(err, "Failed to update interface link state")
 			}
-			found, err := heldInterface(info.GetDefinition(), iface)
+			found, err := a.interfaceOf(ctx, info, iface)
 			if err != nil {
 				return err
 			}

@@ -67,7 +67,7 @@ func (a *app) changeRates(ctx context.Context, name, iface string, s scope, chan
 	if err != nil {
 		return failed(err, "Unable to set interface parameters")
 	}
-	found, err := heldInterface(info.GetDefinition(), iface)
+	found, err := a.interfaceOf(ctx, info, iface)
 	if err != nil {
 		return failed(err, "Unable to set interface parameters")
 	}
@@ -101,7 +101,7 @@ func (a *app) showDomiftune(ctx context.Context, name, iface string, s scope) er
 	if err != nil {
 		return failed(err, "Unable to get number of interface parameters")
 	}
-	found, err := heldInterface(info.GetDefinition(), iface)
+	found, err := a.interfaceOf(ctx, info, iface)
 	if err != nil {
 		return failed(err, "Unable to get number of interface parameters")
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"net"
 	"slices"
 	"strings"
@@ -24,6 +25,26 @@ func macOf(text string) string {
 func sameMAC(a, b string) bool {
 	mac := macOf(a)
 	return mac != "" && mac == macOf(b)
+}
+
+// interfaceOf finds an interface of a domain by what a person calls it, as [heldInterface] does in the definition that info has.
+// A running domain has names that are in no definition, or in the live one alone: those inside that nobody chose, host ends, aliases.
+// By them, too, an interface is found, in the definition of the next start by its hardware address.
+func (a *app) interfaceOf(ctx context.Context, info *davitv1.DomainInfo, text string) (*davitv1.Interface, error) {
+	found, err := heldInterface(info.GetDefinition(), text)
+	if err == nil || info.GetId() == 0 || macOf(text) != "" {
+		return found, err
+	}
+	all, listErr := a.interfaces(ctx, info.GetUuid(), false)
+	if listErr != nil {
+		return nil, listErr
+	}
+	if listed, listErr := listedInterface(all, text); listErr == nil {
+		if held, heldErr := heldInterface(info.GetDefinition(), listed.GetMac()); heldErr == nil {
+			return held, nil
+		}
+	}
+	return nil, err
 }
 
 // heldInterface finds an interface of a definition by what a person calls it: its hardware address or the name of its host
