@@ -140,7 +140,7 @@ func raise(h *netlink.Handle, l netlink.Link, addresses []Address, routes []Rout
 func (host *Host) end(m Made) (netlink.Link, error) {
 	l, err := host.h.LinkByIndex(m.HostIndex)
 	if isNotFound(err) || err == nil && l.Attrs().Alias != m.Owner {
-		return nil, fmt.Errorf("host end %q: %w", m.Host, fs.ErrNotExist)
+		return nil, absent(fmt.Sprintf("host end %q", m.Host))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("find host end %q: %w", m.Host, err)
@@ -157,7 +157,7 @@ func direct(guest *netlink.Handle, m Made) (netlink.Link, error) {
 	if err != nil && !isNotFound(err) {
 		return nil, fmt.Errorf("find interface %q inside: %w", m.Guest, err)
 	}
-	return nil, fmt.Errorf("interface %q inside: %w", m.Guest, fs.ErrNotExist)
+	return nil, absent(fmt.Sprintf("interface %q inside", m.Guest))
 }
 
 // Standing tells whether an interface is there: for a pair, both of whose ends come and go together, its host end, wherever the guest

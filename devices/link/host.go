@@ -63,11 +63,19 @@ func (host *Host) Close() error {
 	return host.ns.Close()
 }
 
+// absent is what is not there. It is fs.ErrNotExist, whose own words are about files.
+type absent string
+
+func (a absent) Error() string { return string(a) + " does not exist" }
+
+// Is makes it fs.ErrNotExist.
+func (absent) Is(target error) bool { return target == fs.ErrNotExist }
+
 // find gives an interface of a namespace by name. The error is fs.ErrNotExist when there is none.
 func find(h *netlink.Handle, name string) (netlink.Link, error) {
 	l, err := h.LinkByName(name)
 	if isNotFound(err) {
-		return nil, fmt.Errorf("interface %q: %w", name, fs.ErrNotExist)
+		return nil, absent(fmt.Sprintf("interface %q", name))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("find interface %q: %w", name, err)
@@ -88,12 +96,20 @@ func (host *Host) Look(name string, bridge bool) error {
 	return nil
 }
 
+// taken is what something else has already. It is fs.ErrExist, whose own words are about files.
+type taken string
+
+func (t taken) Error() string { return string(t) + " is taken" }
+
+// Is makes it fs.ErrExist.
+func (taken) Is(target error) bool { return target == fs.ErrExist }
+
 // free makes sure that a name inside is free. The error is fs.ErrExist when it is not.
 func free(guest *netlink.Handle, name string) error {
 	_, err := find(guest, name)
 	switch {
 	case err == nil:
-		return fmt.Errorf("name %q inside: %w", name, fs.ErrExist)
+		return taken(fmt.Sprintf("name %q inside", name))
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	}

@@ -186,11 +186,11 @@ func TestAttachNothing(t *testing.T) {
 		{"slash", link.Spec{Guest: "a/b"}, nil, `"a/b" is no name of an interface`},
 		{"pattern", link.Spec{Guest: "eth%d"}, nil, `"eth%d" is no name of an interface`},
 		{"multicast", link.Spec{Guest: "eth1", MAC: mac(t, "01:00:5e:00:00:01")}, nil, "multicast"},
-		{"no bridge", link.Spec{Kind: link.Bridge, Guest: "eth1", Bridge: "br9"}, fs.ErrNotExist, `interface "br9"`},
+		{"no bridge", link.Spec{Kind: link.Bridge, Guest: "eth1", Bridge: "br9"}, fs.ErrNotExist, `interface "br9" does not exist`},
 		{"not a bridge", link.Spec{Kind: link.Bridge, Guest: "eth1", Bridge: "lo"}, nil, `no bridge`},
-		{"guest name taken", link.Spec{Guest: "eth0"}, fs.ErrExist, `name "eth0" inside`},
+		{"guest name taken", link.Spec{Guest: "eth0"}, fs.ErrExist, `name "eth0" inside is taken`},
 		{"host name taken", link.Spec{Guest: "eth1", Host: "taken"}, fs.ErrExist, `"taken"`},
-		{"no parent", link.Spec{Kind: link.Direct, Guest: "eth1", Parent: "eth9"}, fs.ErrNotExist, `interface "eth9"`},
+		{"no parent", link.Spec{Kind: link.Direct, Guest: "eth1", Parent: "eth9"}, fs.ErrNotExist, `interface "eth9" does not exist`},
 		{"no way to the gateway", link.Spec{Guest: "eth1", Routes: []link.Route{
 			{To: netip.MustParsePrefix("10.9.0.0/16"), Gateway: netip.MustParseAddr("10.8.0.1")},
 		}}, nil, "add route to 10.9.0.0/16"},
@@ -451,10 +451,10 @@ func TestLendNothing(t *testing.T) {
 		spec      link.Spec
 		want      string
 	}{
-		{"not there", "phys9", link.Spec{Guest: "x"}, "file does not exist"},
+		{"not there", "phys9", link.Spec{Guest: "x"}, `interface "phys9" does not exist`},
 		{"loopback", "lo", link.Spec{Guest: "x"}, "its own"},
 		{"a port", port.Host, link.Spec{Guest: "x"}, "port of another"},
-		{"name taken", "phys0", link.Spec{Guest: "eth1"}, "file already exists"},
+		{"name taken", "phys0", link.Spec{Guest: "eth1"}, `name "eth1" inside is taken`},
 		{"no route", "phys0", link.Spec{Guest: "x", Routes: []link.Route{{
 			To: netip.MustParsePrefix("10.9.0.0/16"), Gateway: netip.MustParseAddr("10.8.0.1"),
 		}}}, "add route"},

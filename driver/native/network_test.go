@@ -222,7 +222,7 @@ func TestInterfacesThatCannotBe(t *testing.T) {
 		list []*davitv1.Interface
 		want string
 	}{
-		"no bridge":    {[]*davitv1.Interface{bridged("52:54:00:00:00:05", "10.0.0.5"), missing}, `interface "br9": file does not exist`},
+		"no bridge":    {[]*davitv1.Interface{bridged("52:54:00:00:00:05", "10.0.0.5"), missing}, `interface "br9" does not exist`},
 		"no way there": {[]*davitv1.Interface{{Type: davitv1.InterfaceType_INTERFACE_TYPE_ETHERNET, Route: []*davitv1.Route{{Address: "10.9.0.0", Gateway: "10.8.0.1"}}}}, "add route to 10.9.0.0/8"},
 	} {
 		t.Run(name, func(t *testing.T) {

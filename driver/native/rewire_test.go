@@ -303,7 +303,7 @@ func TestRewireRefused(t *testing.T) {
 			missing.SourceBridge = "br9"
 			with(added, missing)(d)
 			without("net0")(d)
-		}, `interface "br9": file does not exist`, davitv1.ErrorReason_ERROR_REASON_DEVICE_FAILED},
+		}, `interface "br9" does not exist`, davitv1.ErrorReason_ERROR_REASON_DEVICE_FAILED},
 		"to no bridge": {func(d *davitv1.Devices) { with(added)(d); d.Interface[1].SourceBridge = "br9" }, `"br9"`, davitv1.ErrorReason_ERROR_REASON_DEVICE_FAILED},
 		"name taken on the host": {func(d *davitv1.Devices) {
 			with(added)(d)
