@@ -249,7 +249,8 @@ func TestDevicesOutliveDaemon(t *testing.T) {
 		t.Fatal(err)
 	}
 	ask(t, "shrunk", i, [][2]string{
-		{"dd if=/dev/sda of=/dev/null bs=64k skip=32 iflag=direct || echo refused", "refused"}, {"head -c 5 /dev/sda", "words"},
+		// Beyond the image's end there is an error or, on older kernels, nothing but zeros.
+		{`test "$(dd if=/dev/sda bs=64k skip=32 iflag=direct 2>/dev/null | tr -d '\0' | wc -c)" -eq 0 && echo nothing`, "nothing"}, {"head -c 5 /dev/sda", "words"},
 	})
 	def := proto.CloneOf(full)
 	def.Devices.Disk, def.Devices.Hostdev = nil, nil
