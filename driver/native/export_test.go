@@ -16,8 +16,8 @@ func (d *Driver) USBHook(dir string) { d.hooks.usb = dir }
 
 // Steps are the names of a start's steps.
 var Steps = []string{
-	"write record", "open devices", "take host ids", "make folders of overlays", "make cgroup", "start monitor", "make container",
-	"freeze container", "complete record",
+	"write record", "open devices", "take host ids", "make folders of overlays", "limit folders", "make cgroup", "start monitor",
+	"make container", "freeze container", "complete record",
 }
 
 // GuestNames are the names of interfaces inside.

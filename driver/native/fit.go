@@ -38,6 +38,7 @@ func (d *Driver) hostFacts(def *davitv1.Domain) Facts {
 		}
 		facts.Clocks = findClocks(dev)
 	}
+	facts.Space = d.lookSpace(def)
 	return facts
 }
 

@@ -82,6 +82,9 @@ func (i *instance) furnishAs(ctx context.Context, before, def *davitv1.Domain) e
 func (i *instance) carryOut(ctx context.Context, before, def *davitv1.Domain, r *monitorv1.Revise, got *held, have map[string]Source) error {
 	made, err := makeUppers(r.GetAddMounts())
 	if err == nil {
+		err = i.d.limitFolders(ctx, opUpdate, before, def)
+	}
+	if err == nil {
 		err = i.announce(def, have, got.sources)
 	}
 	if err == nil {

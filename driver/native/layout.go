@@ -114,7 +114,7 @@ func (l *layout) mounts(target string) bool {
 
 // root is the step that makes the root.
 func (l *layout) root() *monitorv1.Operation {
-	overlay := &monitorv1.RootOverlay{Lower: []string{"/"}, OwnedByRoot: true}
+	overlay := &monitorv1.RootOverlay{Lower: []string{"/"}, OwnedByRoot: true, SizeBytes: l.rootMemory()}
 	if l.hostRoot {
 		return &monitorv1.Operation{Step: &monitorv1.Operation_RootOverlay{RootOverlay: overlay}}
 	}
@@ -193,9 +193,7 @@ func (l *layout) filesystem(i int, f *davitv1.Filesystem) *monitorv1.Operation {
 			InnerBind: &monitorv1.InnerBind{Source: source, Target: target, ReadOnly: f.GetReadonly()},
 		}}
 	case kind(f) == davitv1.FilesystemType_FILESYSTEM_TYPE_RAM:
-		step := tmpfs(target, 0o1777, f.GetSourceUsageKib()<<10)
-		step.GetTmpfs().ReadOnly = f.GetReadonly()
-		return step
+		return limitedTmpfs(f, target)
 	case f.GetOverlayUpper() != davitv1.OverlayUpper_OVERLAY_UPPER_UNSPECIFIED:
 		return &monitorv1.Operation{Step: &monitorv1.Operation_Overlay{
 			Overlay: &monitorv1.Overlay{Lower: source, Upper: l.upper(f), Target: target},

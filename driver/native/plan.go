@@ -32,6 +32,8 @@ type Facts struct {
 	Clocks map[string]*monitorv1.DeviceNode
 	// Sources are what the devices of the definition are made of, by the devices' names.
 	Sources map[string]Source
+	// Space is why the limits of space of filesystems cannot be kept, by the filesystems' names.
+	Space map[string]string
 }
 
 const (

@@ -71,7 +71,7 @@ func ownerOfNode(taken map[string]string, name string) string {
 	return taken[name+"/"]
 }
 
-// absentSources are the devices of a definition that this host has not.
+// absentSources are the devices of a definition that this host has not, and the limits of space that it cannot keep.
 func absentSources(def *davitv1.Domain, facts Facts) []domain.Violation {
 	var list []domain.Violation
 	for _, n := range needs(def) {
@@ -83,5 +83,5 @@ func absentSources(def *davitv1.Domain, facts Facts) []domain.Violation {
 			list = append(list, violation(n.field, n.xmlPath, "%s", s.Missing))
 		}
 	}
-	return list
+	return append(list, unbounded(def, facts)...)
 }

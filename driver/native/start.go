@@ -93,6 +93,7 @@ func (s *start) do(ctx context.Context) error {
 		{"open devices", s.openDevices},
 		{"take host ids", s.takeIDs},
 		{"make folders of overlays", s.makeUppers},
+		{"limit folders", s.limitFolders},
 		{"make cgroup", s.makeCgroup},
 		{"start monitor", s.startMonitor},
 		{"make container", s.makeContainer},

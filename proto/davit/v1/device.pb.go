@@ -1474,7 +1474,8 @@ type Filesystem struct {
 	Readonly bool `protobuf:"varint,11,opt,name=readonly" json:"readonly,omitempty"`
 	// Name of the device in the running domain. Output only.
 	Alias string `protobuf:"bytes,15,opt,name=alias" json:"alias,omitempty"`
-	// Greatest size of the content in bytes.
+	// Greatest size of the content in bytes, where that can be kept: a folder on ext4 or xfs with quotas of projects, or a subvolume
+	// of btrfs, of a domain in a user namespace; memory; an image that is not larger. Else the domain is not started.
 	SpaceHardLimit uint64 `protobuf:"varint,16,opt,name=space_hard_limit,json=spaceHardLimit" json:"space_hard_limit,omitempty"`
 	// Size of the content in bytes that may only be exceeded for a while.
 	SpaceSoftLimit uint64 `protobuf:"varint,17,opt,name=space_soft_limit,json=spaceSoftLimit" json:"space_soft_limit,omitempty"`
@@ -2794,7 +2795,7 @@ const file_davit_v1_device_proto_rawDesc = "" +
 	"\x05alias\x18\x0f \x01(\tB\x13\xda\xce\x18\x0f\n" +
 	"\valias/@name0\x01R\x05alias\x12I\n" +
 	"\x05other\x182 \x03(\tB3\xda\xce\x18/\n" +
-	"\x01*J\x06driverJ\x06masterJ\x06targetJ\tpcihole64J\aaddressR\x05other\"\x84\n" +
+	"\x01*J\x06driverJ\x06masterJ\x06targetJ\tpcihole64J\aaddressR\x05other\"\x97\n" +
 	"\n" +
 	"\n" +
 	"Filesystem\x12@\n" +
@@ -2835,11 +2836,11 @@ const file_davit_v1_device_proto_rawDesc = "" +
 	"\n" +
 	"\breadonlyR\breadonly\x12)\n" +
 	"\x05alias\x18\x0f \x01(\tB\x13\xda\xce\x18\x0f\n" +
-	"\valias/@name0\x01R\x05alias\x12\x81\x01\n" +
-	"\x10space_hard_limit\x18\x10 \x01(\x04BW\xda\xce\x18S\n" +
-	"\x10space_hard_limit\x10\x02\x1a\x16space_hard_limit/@unitB%limits of space come with the devicesR\x0espaceHardLimit\x12\x83\x01\n" +
-	"\x10space_soft_limit\x18\x11 \x01(\x04BY\xda\xce\x18U\n" +
-	"\x10space_soft_limit\x10\x02\x1a\x16space_soft_limit/@unitB'only hard limits of space are supportedR\x0espaceSoftLimit\x125\n" +
+	"\valias/@name0\x01R\x05alias\x12Z\n" +
+	"\x10space_hard_limit\x18\x10 \x01(\x04B0\xda\xce\x18,\n" +
+	"\x10space_hard_limit\x10\x02\x1a\x16space_hard_limit/@unitR\x0espaceHardLimit\x12\xbe\x01\n" +
+	"\x10space_soft_limit\x18\x11 \x01(\x04B\x93\x01\xda\xce\x18\x8e\x01\n" +
+	"\x10space_soft_limit\x10\x02\x1a\x16space_soft_limit/@unitB`a container's filesystem has no time of grace that could end; only hard limits of space are keptR\x0espaceSoftLimit\x125\n" +
 	"\x05other\x182 \x03(\tB\x1f\xda\xce\x18\x1b\n" +
 	"\x01*J\x06binaryJ\x05idmapJ\aaddressR\x05other\"\xb1\x01\n" +
 	"\x10FilesystemDriver\x12\x1f\n" +
