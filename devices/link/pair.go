@@ -98,6 +98,9 @@ func (a *attachment) name(want settings) error {
 		}
 		want.name = name
 		err := a.host.set(a.end, want)
+		if errors.Is(err, fs.ErrExist) && name == a.spec.Host && a.removeFormer(name) {
+			err = a.host.set(a.end, want)
+		}
 		if errors.Is(err, fs.ErrExist) && name == a.spec.HostHint {
 			continue
 		}
@@ -115,6 +118,13 @@ func (a *attachment) name(want settings) error {
 		return nil
 	}
 	return nil
+}
+
+// removeFormer removes the host end of an earlier run of the same owner that has the name: the kernel takes namespaces down in its own
+// time, and their interfaces with them.
+func (a *attachment) removeFormer(name string) bool {
+	former, err := find(a.host.h, name)
+	return err == nil && a.spec.Owner != "" && former.Attrs().Alias == a.spec.Owner && remove(a.host.h, former) == nil
 }
 
 func onBridge(s Spec) string {
