@@ -214,6 +214,28 @@ func TestAttachNothing(t *testing.T) {
 	}
 }
 
+// TestNameOfAFormerRun takes a name back from what its owner had before, and from nobody else.
+func TestNameOfAFormerRun(t *testing.T) {
+	b := setUp(t)
+	free := link.Spec{Guest: "lan0", Host: "free0", Owner: "davit-former-1"}
+	former, err := b.Attach(b.guest, free)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := link.Spec{Guest: "lan1", Host: "free0", Owner: "davit-former-2"}
+	if _, err = b.Attach(b.guest, other); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("another owner got the name: %v", err)
+	}
+	free.Guest = "lan1"
+	made, err := b.Attach(b.guest, free)
+	if err != nil || made.Host != "free0" || made.HostIndex == former.HostIndex {
+		t.Fatalf("made %+v after %+v, %v", made, former, err)
+	}
+	if l, found := b.h.LinkByName("free0"); found != nil || l.Attrs().Index != made.HostIndex {
+		t.Errorf("free0 is %+v, %v; want number %d", l, found, made.HostIndex)
+	}
+}
+
 // TestNamesOfHostEnds makes up names that are free, whoever has taken the others.
 func TestNamesOfHostEnds(t *testing.T) {
 	b := setUp(t)
