@@ -27,6 +27,7 @@ type Config struct {
 	IDMap  IDMap  `toml:"idmap" doc:"Host ids for the user namespaces of domains that do not name their own: count ranges of size ids from base up, 2147483647 at most. They must not meet other users' ranges."`
 	Events Events `toml:"events" doc:"How much of what happened is kept."`
 	Logs   Logs   `toml:"logs" doc:"The logs of domains: what their consoles and their init said."`
+	Audit  Audit  `toml:"audit" doc:"The record of who changed what, or was refused, in the folder audit of paths.log; davit audit shows it."`
 	Log    Log    `toml:"log" doc:"The daemon's own log, on standard error."`
 }
 
@@ -71,6 +72,13 @@ type Logs struct {
 	MaxGone      int           `toml:"max_gone" doc:"Logs of domains that are gone, at most; the oldest go first."`
 }
 
+// Audit bounds the audit log.
+type Audit struct {
+	MaxFileBytes int64  `toml:"max_file_bytes" doc:"Bytes of a file; then the next is begun."`
+	MaxFiles     int    `toml:"max_files" doc:"Files; the oldest goes first."`
+	Kernel       string `toml:"kernel" doc:"Whether the records go to the kernel's audit as well: auto, where it listens and the daemon has CAP_AUDIT_WRITE; or off."`
+}
+
 // Log is the daemon's own log.
 type Log struct {
 	Level  string `toml:"level" doc:"Least level that is logged: debug, info, warn or error."`
@@ -92,8 +100,9 @@ func Default() Config {
 			MaxBytes:  events.DefaultMaxBytes,
 			MaxLag:    events.DefaultMaxLag,
 		},
-		Logs: Logs{MaxFileBytes: 10 << 20, MaxFiles: 3, Keep: 14 * 24 * time.Hour, MaxGone: 1000},
-		Log:  Log{Level: "info", Format: "auto"},
+		Logs:  Logs{MaxFileBytes: 10 << 20, MaxFiles: 3, Keep: 14 * 24 * time.Hour, MaxGone: 1000},
+		Audit: Audit{MaxFileBytes: 16 << 20, MaxFiles: 8, Kernel: "auto"},
+		Log:   Log{Level: "info", Format: "auto"},
 	}
 }
 
@@ -177,6 +186,11 @@ func (c Config) check(fault func(key, format string, args ...any)) {
 	within(fault, "logs.max_gone", c.Logs.MaxGone, 0, 1_000_000)
 	if c.Logs.Keep < 0 {
 		fault("logs.keep", "%s is less than no time", c.Logs.Keep)
+	}
+	within(fault, "audit.max_file_bytes", c.Audit.MaxFileBytes, 64<<10, 1<<40)
+	within(fault, "audit.max_files", c.Audit.MaxFiles, 1, 1000)
+	if c.Audit.Kernel != "auto" && c.Audit.Kernel != "off" {
+		fault("audit.kernel", "%q is neither \"auto\" nor \"off\"", c.Audit.Kernel)
 	}
 	within(fault, "idmap.base", c.IDMap.Base, 100_000, lastID)
 	within(fault, "idmap.size", c.IDMap.Size, 1, lastID)

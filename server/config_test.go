@@ -91,6 +91,9 @@ entirely_different = true
 keep = 3
 max_files = 0
 max_gone = "2h"
+[audit]
+kernel = "on"
+max_files = 0
 `, "\n"), "davitd.toml", server.Default())
 	var e *domain.Error
 	if !errors.As(err, &e) {
@@ -118,6 +121,8 @@ max_gone = "2h"
 		`22:0: logs.keep: 3 is not a duration in quotes, as in "36h" or "90s"`,
 		`23:0: logs.max_files: 0 is not from 1 to 100`,
 		`24:0: logs.max_gone: 2h is not a whole number`,
+		`26:0: audit.kernel: "on" is neither "auto" nor "off"`,
+		`27:0: audit.max_files: 0 is not from 1 to 1000`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
