@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"go.uber.org/zap"
@@ -128,8 +127,8 @@ func (s *Server) openLogs() error {
 	return err
 }
 
-// caller tells callers apart by their user.
+// caller tells callers apart by their user or certificate.
 func caller(ctx context.Context) string {
 	p, _ := auth.PeerOf(ctx)
-	return strconv.FormatUint(uint64(p.UID), 10)
+	return p.Identity()
 }
