@@ -683,6 +683,8 @@ type Domain struct {
 	PidsLimit uint64 `protobuf:"varint,40,opt,name=pids_limit,json=pidsLimit" json:"pids_limit,omitempty"`
 	// How restarts are held back, and when there are too many of them; davit's own element.
 	Restart *Restart `protobuf:"bytes,41,opt,name=restart" json:"restart,omitempty"`
+	// How far the domain is shut in; davit's own element.
+	Profile *Profile `protobuf:"bytes,42,opt,name=profile" json:"profile,omitempty"`
 	// Elements that only other drivers of libvirt act on, each as XML; kept as given.
 	Other         []string `protobuf:"bytes,50,rep,name=other" json:"other,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -911,6 +913,13 @@ func (x *Domain) GetPidsLimit() uint64 {
 func (x *Domain) GetRestart() *Restart {
 	if x != nil {
 		return x.Restart
+	}
+	return nil
+}
+
+func (x *Domain) GetProfile() *Profile {
+	if x != nil {
+		return x.Profile
 	}
 	return nil
 }
@@ -2150,7 +2159,7 @@ var File_davit_v1_domain_proto protoreflect.FileDescriptor
 
 const file_davit_v1_domain_proto_rawDesc = "" +
 	"\n" +
-	"\x15davit/v1/domain.proto\x12\bdavit.v1\x1a\x15davit/v1/device.proto\x1a\x16davit/v1/feature.proto\x1a\x12davit/v1/xml.proto\"\xb7\x10\n" +
+	"\x15davit/v1/domain.proto\x12\bdavit.v1\x1a\x15davit/v1/device.proto\x1a\x16davit/v1/feature.proto\x1a\x16davit/v1/profile.proto\x1a\x12davit/v1/xml.proto\"\xf9\x10\n" +
 	"\x06Domain\x125\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x14.davit.v1.DomainTypeB\v\xda\xce\x18\a\n" +
 	"\x05@typeR\x04type\x12\x1b\n" +
@@ -2216,7 +2225,9 @@ const file_davit_v1_domain_proto_rawDesc = "" +
 	"pids_limit\x18( \x01(\x04B\x17\xda\xce\x18\x13\n" +
 	"\x11davit:pids/@limitR\tpidsLimit\x12@\n" +
 	"\arestart\x18) \x01(\v2\x11.davit.v1.RestartB\x13\xda\xce\x18\x0f\n" +
-	"\rdavit:restartR\arestart\x12\xd7\x01\n" +
+	"\rdavit:restartR\arestart\x12@\n" +
+	"\aprofile\x18* \x01(\v2\x11.davit.v1.ProfileB\x13\xda\xce\x18\x0f\n" +
+	"\rdavit:profileR\aprofile\x12\xd7\x01\n" +
 	"\x05other\x182 \x03(\tB\xc0\x01\xda\xce\x18\xbb\x01\n" +
 	"\x01*J\x05genidJ\tmaxMemoryJ\rmemoryBackingJ\tiothreadsJ\viothreadidsJ\x0fdefaultiothreadJ\x0ethrottlegroupsJ\n" +
 	"bootloaderJ\x0fbootloader_argsJ\asysinfoJ\x03cpuJ\x0eon_lockfailureJ\x02pmJ\x04perfJ\akeywrapJ\x0elaunchSecurityR\x05other:{\xda\xce\x18w\n" +
@@ -2501,6 +2512,7 @@ var file_davit_v1_domain_proto_goTypes = []any{
 	(*LxcNamespaceShare)(nil), // 26: davit.v1.LxcNamespaceShare
 	(*Features)(nil),          // 27: davit.v1.Features
 	(*Devices)(nil),           // 28: davit.v1.Devices
+	(*Profile)(nil),           // 29: davit.v1.Profile
 }
 var file_davit_v1_domain_proto_depIdxs = []int32{
 	0,  // 0: davit.v1.Domain.type:type_name -> davit.v1.DomainType
@@ -2520,27 +2532,28 @@ var file_davit_v1_domain_proto_depIdxs = []int32{
 	24, // 14: davit.v1.Domain.seclabel:type_name -> davit.v1.SecurityLabel
 	25, // 15: davit.v1.Domain.lxc_namespace:type_name -> davit.v1.LxcNamespace
 	11, // 16: davit.v1.Domain.restart:type_name -> davit.v1.Restart
-	13, // 17: davit.v1.BlkioTune.device:type_name -> davit.v1.BlkioDevice
-	2,  // 18: davit.v1.NumaTune.mode:type_name -> davit.v1.NumaMode
-	3,  // 19: davit.v1.NumaTune.placement:type_name -> davit.v1.NumaPlacement
-	4,  // 20: davit.v1.Vcpu.placement:type_name -> davit.v1.VcpuPlacement
-	19, // 21: davit.v1.Os.initenv:type_name -> davit.v1.InitEnv
-	21, // 22: davit.v1.IdMap.uid:type_name -> davit.v1.IdRange
-	21, // 23: davit.v1.IdMap.gid:type_name -> davit.v1.IdRange
-	5,  // 24: davit.v1.Clock.offset:type_name -> davit.v1.ClockOffset
-	6,  // 25: davit.v1.Clock.basis:type_name -> davit.v1.ClockBasis
-	23, // 26: davit.v1.Clock.timer:type_name -> davit.v1.Timer
-	7,  // 27: davit.v1.Timer.name:type_name -> davit.v1.TimerName
-	8,  // 28: davit.v1.SecurityLabel.type:type_name -> davit.v1.SecurityLabelType
-	26, // 29: davit.v1.LxcNamespace.sharenet:type_name -> davit.v1.LxcNamespaceShare
-	26, // 30: davit.v1.LxcNamespace.shareipc:type_name -> davit.v1.LxcNamespaceShare
-	26, // 31: davit.v1.LxcNamespace.shareuts:type_name -> davit.v1.LxcNamespaceShare
-	9,  // 32: davit.v1.LxcNamespaceShare.type:type_name -> davit.v1.LxcNamespaceSource
-	33, // [33:33] is the sub-list for method output_type
-	33, // [33:33] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	29, // 17: davit.v1.Domain.profile:type_name -> davit.v1.Profile
+	13, // 18: davit.v1.BlkioTune.device:type_name -> davit.v1.BlkioDevice
+	2,  // 19: davit.v1.NumaTune.mode:type_name -> davit.v1.NumaMode
+	3,  // 20: davit.v1.NumaTune.placement:type_name -> davit.v1.NumaPlacement
+	4,  // 21: davit.v1.Vcpu.placement:type_name -> davit.v1.VcpuPlacement
+	19, // 22: davit.v1.Os.initenv:type_name -> davit.v1.InitEnv
+	21, // 23: davit.v1.IdMap.uid:type_name -> davit.v1.IdRange
+	21, // 24: davit.v1.IdMap.gid:type_name -> davit.v1.IdRange
+	5,  // 25: davit.v1.Clock.offset:type_name -> davit.v1.ClockOffset
+	6,  // 26: davit.v1.Clock.basis:type_name -> davit.v1.ClockBasis
+	23, // 27: davit.v1.Clock.timer:type_name -> davit.v1.Timer
+	7,  // 28: davit.v1.Timer.name:type_name -> davit.v1.TimerName
+	8,  // 29: davit.v1.SecurityLabel.type:type_name -> davit.v1.SecurityLabelType
+	26, // 30: davit.v1.LxcNamespace.sharenet:type_name -> davit.v1.LxcNamespaceShare
+	26, // 31: davit.v1.LxcNamespace.shareipc:type_name -> davit.v1.LxcNamespaceShare
+	26, // 32: davit.v1.LxcNamespace.shareuts:type_name -> davit.v1.LxcNamespaceShare
+	9,  // 33: davit.v1.LxcNamespaceShare.type:type_name -> davit.v1.LxcNamespaceSource
+	34, // [34:34] is the sub-list for method output_type
+	34, // [34:34] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_davit_v1_domain_proto_init() }
@@ -2550,6 +2563,7 @@ func file_davit_v1_domain_proto_init() {
 	}
 	file_davit_v1_device_proto_init()
 	file_davit_v1_feature_proto_init()
+	file_davit_v1_profile_proto_init()
 	file_davit_v1_xml_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

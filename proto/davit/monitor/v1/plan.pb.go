@@ -976,7 +976,9 @@ type RootBind struct {
 	// Folder of the host.
 	Source string `protobuf:"bytes,1,opt,name=source" json:"source,omitempty"`
 	// The container cannot write to it.
-	ReadOnly      bool `protobuf:"varint,2,opt,name=read_only,json=readOnly" json:"read_only,omitempty"`
+	ReadOnly bool `protobuf:"varint,2,opt,name=read_only,json=readOnly" json:"read_only,omitempty"`
+	// Ids of the source are those of the container, as in Bind.
+	Mapped        bool `protobuf:"varint,3,opt,name=mapped" json:"mapped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1021,6 +1023,13 @@ func (x *RootBind) GetSource() string {
 func (x *RootBind) GetReadOnly() bool {
 	if x != nil {
 		return x.ReadOnly
+	}
+	return false
+}
+
+func (x *RootBind) GetMapped() bool {
+	if x != nil {
+		return x.Mapped
 	}
 	return false
 }
@@ -1108,7 +1117,9 @@ type RootOverlay struct {
 	// Size of the memory for changes, 0 for the kernel's default; ignored with upper.
 	SizeBytes uint64 `protobuf:"varint,3,opt,name=size_bytes,json=sizeBytes" json:"size_bytes,omitempty"`
 	// Owner of the root folder inside, for an overlay in memory.
-	OwnedByRoot   bool `protobuf:"varint,4,opt,name=owned_by_root,json=ownedByRoot" json:"owned_by_root,omitempty"`
+	OwnedByRoot bool `protobuf:"varint,4,opt,name=owned_by_root,json=ownedByRoot" json:"owned_by_root,omitempty"`
+	// Ids of the layers are those of the container, as in Bind: it is the layers that are mapped, not the overlay.
+	Mapped        bool `protobuf:"varint,5,opt,name=mapped" json:"mapped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1167,6 +1178,13 @@ func (x *RootOverlay) GetSizeBytes() uint64 {
 func (x *RootOverlay) GetOwnedByRoot() bool {
 	if x != nil {
 		return x.OwnedByRoot
+	}
+	return false
+}
+
+func (x *RootOverlay) GetMapped() bool {
+	if x != nil {
+		return x.Mapped
 	}
 	return false
 }
@@ -1416,7 +1434,9 @@ type Overlay struct {
 	// As in RootOverlay.
 	Upper string `protobuf:"bytes,2,opt,name=upper" json:"upper,omitempty"`
 	// Path inside; made if it does not exist.
-	Target        string `protobuf:"bytes,3,opt,name=target" json:"target,omitempty"`
+	Target string `protobuf:"bytes,3,opt,name=target" json:"target,omitempty"`
+	// As in RootOverlay.
+	Mapped        bool `protobuf:"varint,4,opt,name=mapped" json:"mapped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1470,6 +1490,13 @@ func (x *Overlay) GetTarget() string {
 		return x.Target
 	}
 	return ""
+}
+
+func (x *Overlay) GetMapped() bool {
+	if x != nil {
+		return x.Mapped
+	}
+	return false
 }
 
 // Tmpfs mounts a tmpfs.
@@ -2153,9 +2180,18 @@ type Process struct {
 	// Console that is its terminal and standard files: its number from 1; 0 for none. Init only.
 	Console uint32 `protobuf:"varint,9,opt,name=console" json:"console,omitempty"`
 	// Where its memory comes from, and that of its children; the kernel's own choice when absent.
-	MemoryPolicy  *MemoryPolicy `protobuf:"bytes,10,opt,name=memory_policy,json=memoryPolicy" json:"memory_policy,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	MemoryPolicy *MemoryPolicy `protobuf:"bytes,10,opt,name=memory_policy,json=memoryPolicy" json:"memory_policy,omitempty"`
+	// Filter of system calls: a program of struct sock_filter (seccomp(2)), in the byte order of the host. None when empty. It is
+	// loaded last, so that it need not allow what comes before execve.
+	Seccomp []byte `protobuf:"bytes,11,opt,name=seccomp" json:"seccomp,omitempty"`
+	// Name of the filter, for messages.
+	SeccompName string `protobuf:"bytes,12,opt,name=seccomp_name,json=seccompName" json:"seccomp_name,omitempty"`
+	// Profile of AppArmor that holds from execve on; unchanged when empty.
+	ApparmorProfile string `protobuf:"bytes,13,opt,name=apparmor_profile,json=apparmorProfile" json:"apparmor_profile,omitempty"`
+	// Context of SELinux that holds from execve on; the policy's own choice when empty.
+	SelinuxContext string `protobuf:"bytes,14,opt,name=selinux_context,json=selinuxContext" json:"selinux_context,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Process) Reset() {
@@ -2256,6 +2292,34 @@ func (x *Process) GetMemoryPolicy() *MemoryPolicy {
 		return x.MemoryPolicy
 	}
 	return nil
+}
+
+func (x *Process) GetSeccomp() []byte {
+	if x != nil {
+		return x.Seccomp
+	}
+	return nil
+}
+
+func (x *Process) GetSeccompName() string {
+	if x != nil {
+		return x.SeccompName
+	}
+	return ""
+}
+
+func (x *Process) GetApparmorProfile() string {
+	if x != nil {
+		return x.ApparmorProfile
+	}
+	return ""
+}
+
+func (x *Process) GetSelinuxContext() string {
+	if x != nil {
+		return x.SelinuxContext
+	}
+	return ""
 }
 
 // MemoryPolicy is a policy of memory nodes (set_mempolicy(2)).
@@ -2581,21 +2645,23 @@ const file_davit_monitor_v1_plan_proto_rawDesc = "" +
 	"\n" +
 	"root_image\x18\x0e \x01(\v2\x1b.davit.monitor.v1.RootImageH\x00R\trootImage\x12/\n" +
 	"\x05image\x18\x0f \x01(\v2\x17.davit.monitor.v1.ImageH\x00R\x05imageB\x06\n" +
-	"\x04step\"?\n" +
+	"\x04step\"W\n" +
 	"\bRootBind\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x1b\n" +
-	"\tread_only\x18\x02 \x01(\bR\breadOnly\"h\n" +
+	"\tread_only\x18\x02 \x01(\bR\breadOnly\x12\x16\n" +
+	"\x06mapped\x18\x03 \x01(\bR\x06mapped\"h\n" +
 	"\tRootImage\x12\x12\n" +
 	"\x04held\x18\x01 \x01(\tR\x04held\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x1b\n" +
 	"\tread_only\x18\x03 \x01(\bR\breadOnly\x12\x16\n" +
-	"\x06mapped\x18\x04 \x01(\bR\x06mapped\"|\n" +
+	"\x06mapped\x18\x04 \x01(\bR\x06mapped\"\x94\x01\n" +
 	"\vRootOverlay\x12\x14\n" +
 	"\x05lower\x18\x01 \x03(\tR\x05lower\x12\x14\n" +
 	"\x05upper\x18\x02 \x01(\tR\x05upper\x12\x1d\n" +
 	"\n" +
 	"size_bytes\x18\x03 \x01(\x04R\tsizeBytes\x12\"\n" +
-	"\rowned_by_root\x18\x04 \x01(\bR\vownedByRoot\"\x9e\x01\n" +
+	"\rowned_by_root\x18\x04 \x01(\bR\vownedByRoot\x12\x16\n" +
+	"\x06mapped\x18\x05 \x01(\bR\x06mapped\"\x9e\x01\n" +
 	"\x04Bind\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x12\x1b\n" +
@@ -2612,11 +2678,12 @@ const file_davit_monitor_v1_plan_proto_rawDesc = "" +
 	"\tInnerBind\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x12\x1b\n" +
-	"\tread_only\x18\x03 \x01(\bR\breadOnly\"M\n" +
+	"\tread_only\x18\x03 \x01(\bR\breadOnly\"e\n" +
 	"\aOverlay\x12\x14\n" +
 	"\x05lower\x18\x01 \x01(\tR\x05lower\x12\x14\n" +
 	"\x05upper\x18\x02 \x01(\tR\x05upper\x12\x16\n" +
-	"\x06target\x18\x03 \x01(\tR\x06target\"\xa2\x01\n" +
+	"\x06target\x18\x03 \x01(\tR\x06target\x12\x16\n" +
+	"\x06mapped\x18\x04 \x01(\bR\x06mapped\"\xa2\x01\n" +
 	"\x05Tmpfs\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12\x1d\n" +
 	"\n" +
@@ -2658,7 +2725,7 @@ const file_davit_monitor_v1_plan_proto_rawDesc = "" +
 	"LoopbackUp\"J\n" +
 	"\aConsole\x12\x14\n" +
 	"\x05alias\x18\x01 \x01(\tR\x05alias\x12)\n" +
-	"\x10scrollback_bytes\x18\x02 \x01(\rR\x0fscrollbackBytes\"\xc4\x02\n" +
+	"\x10scrollback_bytes\x18\x02 \x01(\rR\x0fscrollbackBytes\"\xd5\x03\n" +
 	"\aProcess\x12\x12\n" +
 	"\x04argv\x18\x01 \x03(\tR\x04argv\x12\x10\n" +
 	"\x03env\x18\x02 \x03(\tR\x03env\x12\x10\n" +
@@ -2671,7 +2738,11 @@ const file_davit_monitor_v1_plan_proto_rawDesc = "" +
 	"\arlimits\x18\b \x03(\v2\x18.davit.monitor.v1.RlimitR\arlimits\x12\x18\n" +
 	"\aconsole\x18\t \x01(\rR\aconsole\x12C\n" +
 	"\rmemory_policy\x18\n" +
-	" \x01(\v2\x1e.davit.monitor.v1.MemoryPolicyR\fmemoryPolicy\"\\\n" +
+	" \x01(\v2\x1e.davit.monitor.v1.MemoryPolicyR\fmemoryPolicy\x12\x18\n" +
+	"\aseccomp\x18\v \x01(\fR\aseccomp\x12!\n" +
+	"\fseccomp_name\x18\f \x01(\tR\vseccompName\x12)\n" +
+	"\x10apparmor_profile\x18\r \x01(\tR\x0fapparmorProfile\x12'\n" +
+	"\x0fselinux_context\x18\x0e \x01(\tR\x0eselinuxContext\"\\\n" +
 	"\fMemoryPolicy\x126\n" +
 	"\x04mode\x18\x01 \x01(\x0e2\".davit.monitor.v1.MemoryPolicyModeR\x04mode\x12\x14\n" +
 	"\x05nodes\x18\x02 \x03(\rR\x05nodes\"L\n" +
