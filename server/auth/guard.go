@@ -15,6 +15,9 @@ import (
 // Guard denies calls that the peer has not the right for.
 type Guard struct {
 	table Table
+	// Denied hears of calls that are denied when their head is read, before any interceptor knows of them. May be nil; it is
+	// set before the server answers.
+	Denied func(ctx context.Context, method string, err error)
 }
 
 // NewGuard guards by a table.
@@ -67,7 +70,11 @@ func (g *Guard) Options() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.Creds(Credentials()),
 		grpc.InTapHandle(func(ctx context.Context, call *tap.Info) (context.Context, error) {
-			return ctx, status(g.Check(ctx, call.FullMethodName))
+			err := g.Check(ctx, call.FullMethodName)
+			if err != nil && g.Denied != nil {
+				g.Denied(ctx, call.FullMethodName, err)
+			}
+			return ctx, status(err)
 		}),
 		grpc.ChainUnaryInterceptor(g.unary),
 		grpc.ChainStreamInterceptor(g.stream),
