@@ -439,16 +439,24 @@ type ConnectedClient struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its number, from 1, never used twice in a daemon's life.
 	Id uint64 `protobuf:"varint,1,opt,name=id" json:"id,omitempty"`
-	// Which socket: "daemon" is davit.sock, "read-only" davit-ro.sock, "admin" davit-admin.sock.
+	// Which socket: "daemon" is davit.sock, "read-only" davit-ro.sock, "admin" davit-admin.sock, "network" one of TCP.
 	Socket string `protobuf:"bytes,2,opt,name=socket" json:"socket,omitempty"`
-	// User id of the process at the other end.
+	// User id of the process at the other end; of no meaning where there is a certificate.
 	Uid uint32 `protobuf:"varint,3,opt,name=uid" json:"uid,omitempty"`
-	// Its process id when it connected.
+	// Its process id when it connected; 0 where there is a certificate.
 	Pid uint32 `protobuf:"varint,4,opt,name=pid" json:"pid,omitempty"`
 	// When it connected.
 	Connected *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=connected" json:"connected,omitempty"`
 	// Calls that run on it: full names of methods, in order.
-	Calls         []string `protobuf:"bytes,6,rep,name=calls" json:"calls,omitempty"`
+	Calls []string `protobuf:"bytes,6,rep,name=calls" json:"calls,omitempty"`
+	// Subject of the certificate (RFC 2253) of a client on the network.
+	Certificate string `protobuf:"bytes,7,opt,name=certificate" json:"certificate,omitempty"`
+	// Serial number of the certificate, in hexadecimal.
+	Serial string `protobuf:"bytes,8,opt,name=serial" json:"serial,omitempty"`
+	// Host and port that a client on the network connected from.
+	Address string `protobuf:"bytes,9,opt,name=address" json:"address,omitempty"`
+	// What the client may do now: "no", "read", "operate" or "admin".
+	Access        string `protobuf:"bytes,10,opt,name=access" json:"access,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -523,6 +531,34 @@ func (x *ConnectedClient) GetCalls() []string {
 		return x.Calls
 	}
 	return nil
+}
+
+func (x *ConnectedClient) GetCertificate() string {
+	if x != nil {
+		return x.Certificate
+	}
+	return ""
+}
+
+func (x *ConnectedClient) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+func (x *ConnectedClient) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *ConnectedClient) GetAccess() string {
+	if x != nil {
+		return x.Access
+	}
+	return ""
 }
 
 // DisconnectClientRequest names a connection.
@@ -799,14 +835,19 @@ const file_davit_v1_admin_service_proto_rawDesc = "" +
 	"\bprevious\x18\x01 \x01(\x0e2\x12.davit.v1.LogLevelR\bprevious\"\x14\n" +
 	"\x12ListClientsRequest\"J\n" +
 	"\x13ListClientsResponse\x123\n" +
-	"\aclients\x18\x01 \x03(\v2\x19.davit.v1.ConnectedClientR\aclients\"\xad\x01\n" +
+	"\aclients\x18\x01 \x03(\v2\x19.davit.v1.ConnectedClientR\aclients\"\x99\x02\n" +
 	"\x0fConnectedClient\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x16\n" +
 	"\x06socket\x18\x02 \x01(\tR\x06socket\x12\x10\n" +
 	"\x03uid\x18\x03 \x01(\rR\x03uid\x12\x10\n" +
 	"\x03pid\x18\x04 \x01(\rR\x03pid\x128\n" +
 	"\tconnected\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tconnected\x12\x14\n" +
-	"\x05calls\x18\x06 \x03(\tR\x05calls\")\n" +
+	"\x05calls\x18\x06 \x03(\tR\x05calls\x12 \n" +
+	"\vcertificate\x18\a \x01(\tR\vcertificate\x12\x16\n" +
+	"\x06serial\x18\b \x01(\tR\x06serial\x12\x18\n" +
+	"\aaddress\x18\t \x01(\tR\aaddress\x12\x16\n" +
+	"\x06access\x18\n" +
+	" \x01(\tR\x06access\")\n" +
 	"\x17DisconnectClientRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\"\x1a\n" +
 	"\x18DisconnectClientResponse\"C\n" +
