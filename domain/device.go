@@ -9,7 +9,7 @@ import (
 )
 
 // deviceKinds are the lists of Devices whose entries can come and go by themselves. A field of Device has the same name.
-var deviceKinds = []string{"disk", "filesystem", "interface", "console", "hostdev"}
+var deviceKinds = []string{"disk", "filesystem", "interface", "serial", "console", "hostdev"}
 
 // deviceField is the list of a kind.
 func deviceField(kind string) *field { return domainSchema().byName["devices"].message.byName[kind] }
@@ -112,6 +112,7 @@ var namedBy = map[string][]string{
 	"disk":       {"target_dev"},
 	"filesystem": {"target_dir"},
 	"interface":  {"mac", "guest_dev", "target_dev"},
+	"serial":     {"target_port"},
 	"console":    {"target_port"},
 	"hostdev":    {"source_block", "source_char", "source_interface", "source_product_id", "source_device"},
 }

@@ -9,7 +9,9 @@ import (
 )
 
 // aliasPrefixes begin the aliases of kinds whose devices are numbered, as libvirt names them.
-var aliasPrefixes = map[string]string{"filesystem": "fs", "interface": "net", "console": "console", "hostdev": "hostdev"}
+var aliasPrefixes = map[string]string{
+	"filesystem": "fs", "interface": "net", "serial": "serial", "console": "console", "hostdev": "hostdev",
+}
 
 // userAlias begins the aliases that users may choose, libvirt's prefix for them.
 const userAlias = "ua-"

@@ -188,6 +188,8 @@ func claims(dev *davitv1.Device) []claim {
 		add("the name %s on the host", "target_dev")
 		add("the name %s inside", "guest_dev")
 		all = append(all, addressClaims(dev.GetInterface().GetIp())...)
+	case "serial":
+		add("the port %s", "target_port")
 	case "hostdev":
 		all = append(all, addressClaims(dev.GetHostdev().GetIp())...)
 		add("the node %s", "source_block")

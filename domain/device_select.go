@@ -20,6 +20,7 @@ var selective = map[string][]string{
 	"interface": {
 		"mac", "guest_dev", "target_dev", "type", "source_bridge", "source_network", "source_portgroup", "source_dev", "source_mode",
 	},
+	"serial":  {"target_port"},
 	"console": {"target_port"},
 	"hostdev": hostdevIdentity,
 }

@@ -52,14 +52,14 @@ func ApplyHostDefaults(def *davitv1.Domain, h HostDefaults) {
 // macTries is how often an address is made up anew that another interface of the domain has.
 const macTries = 8
 
-// applyMACs gives each interface without a hardware address one that no other of the domain has.
+// applyMACs gives each interface without a hardware address one that no other of the domain has, but for those that have their source's.
 func applyMACs(interfaces []*davitv1.Interface, newMAC func() string) {
 	taken := make(map[string]bool, len(interfaces))
 	for _, i := range interfaces {
 		taken[i.GetMac()] = true
 	}
 	for _, i := range interfaces {
-		if i.GetMac() != "" {
+		if i.GetMac() != "" || i.GetIpvlan() != 0 {
 			continue
 		}
 		i.Mac = newMAC()

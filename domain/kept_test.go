@@ -26,6 +26,7 @@ var keptFrames = map[protoreflect.FullName]string{
 	"davit.v1.Controller": "<devices><controller type='usb' index='0'>%s</controller></devices>",
 	"davit.v1.Filesystem": "<devices><filesystem><source dir='/a'/><target dir='/a'/>%s</filesystem></devices>",
 	"davit.v1.Interface":  "<devices><interface type='ethernet'>%s</interface></devices>",
+	"davit.v1.Serial":     "<devices><serial>%s</serial></devices>",
 	"davit.v1.Hostdev":    "<devices><hostdev mode='capabilities' type='misc'><source><char>/dev/fuse</char></source>%s</hostdev></devices>",
 }
 

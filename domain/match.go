@@ -22,6 +22,7 @@ var identities = map[string][][]string{
 	"IpAddress":     {{"address"}},
 	"Route":         {{"family", "address", "netmask", "prefix"}},
 	"SecurityLabel": {{"model"}},
+	"Serial":        {{"target_port"}},
 	"Timer":         {{"name"}},
 	"VlanTag":       {{"id"}},
 }

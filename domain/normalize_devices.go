@@ -15,6 +15,7 @@ func completeDevices(d *davitv1.Devices) {
 	for _, i := range d.GetInterface() {
 		completeInterface(i)
 	}
+	completeSerials(d.GetSerial())
 	for i, c := range d.GetConsole() {
 		c.TargetPort = new(uint32(i))
 		if c.GetTty() == "" {
@@ -26,12 +27,28 @@ func completeDevices(d *davitv1.Devices) {
 	}
 }
 
+// completeSerials numbers the serial ports that have no number, each after the greatest before it.
+func completeSerials(list []*davitv1.Serial) {
+	next := uint32(0)
+	for _, s := range list {
+		if s.TargetPort == nil {
+			s.TargetPort = new(next)
+		}
+		if port := s.GetTargetPort(); port >= next && port < maxSerialPort {
+			next = port + 1
+		}
+	}
+}
+
 func completeInterface(i *davitv1.Interface) {
 	if mac, err := parseMAC(i.GetMac()); err == nil {
 		i.Mac = mac.String()
 	}
 	if i.GetType() == davitv1.InterfaceType_INTERFACE_TYPE_DIRECT && i.GetSourceMode() == davitv1.DirectMode_DIRECT_MODE_UNSPECIFIED {
 		i.SourceMode = davitv1.DirectMode_DIRECT_MODE_VEPA
+		if i.GetIpvlan() != 0 {
+			i.SourceMode = davitv1.DirectMode_DIRECT_MODE_BRIDGE
+		}
 	}
 	if i.GetVlan() != nil {
 		completeVlan(i.GetVlan())

@@ -66,6 +66,7 @@ func (v *validator) interfaceSource(place func(string) string, n *davitv1.Interf
 	case davitv1.InterfaceType_INTERFACE_TYPE_DIRECT:
 		own = []string{"source_dev"}
 		v.required(place("source_dev"), n.GetSourceDev(), "a direct interface needs an interface of the host")
+		v.ipvlan(place, n)
 	case davitv1.InterfaceType_INTERFACE_TYPE_ETHERNET:
 	default:
 		v.fault(place("type"), "containers have no user-mode networks, libvirt's type when none is given: use bridge, network, ethernet or direct")
@@ -81,6 +82,22 @@ func (v *validator) interfaceSource(place func(string) string, n *davitv1.Interf
 	}, "an interface", n, own...)
 	if n.GetSourceMode() != 0 && n.GetType() != davitv1.InterfaceType_INTERFACE_TYPE_DIRECT {
 		v.fault(place("source_mode"), "only direct interfaces have a mode")
+	}
+	if n.GetIpvlan() != 0 && n.GetType() != davitv1.InterfaceType_INTERFACE_TYPE_DIRECT {
+		v.fault(place("ipvlan"), "only a direct interface can be an ipvlan")
+	}
+}
+
+// ipvlan checks what an interface without a hardware address of its own cannot have.
+func (v *validator) ipvlan(place func(string) string, n *davitv1.Interface) {
+	if n.GetIpvlan() == 0 {
+		return
+	}
+	if n.GetMac() != "" {
+		v.fault(place("mac"), "an ipvlan has the hardware address of its source; leave the address out, or the ipvlan")
+	}
+	if n.GetSourceMode() == davitv1.DirectMode_DIRECT_MODE_PASSTHROUGH {
+		v.fault(place("source_mode"), "an ipvlan shares its source: use bridge, private or vepa")
 	}
 }
 

@@ -59,7 +59,7 @@ func (e *Engine) attachment(q *davitv1.AttachDeviceRequest, dev *davitv1.Device)
 // requested is the device of a request. A hardware address that a request with an id leaves open is always the same: made again, after a
 // daemon was killed over it, the request finds the interface that it led to.
 func requested(q *davitv1.AttachDeviceRequest, dev *davitv1.Device) *davitv1.Device {
-	if n := dev.GetInterface(); n == nil || n.GetMac() != "" || q.GetRequestId() == "" {
+	if n := dev.GetInterface(); n == nil || n.GetMac() != "" || n.GetIpvlan() != 0 || q.GetRequestId() == "" {
 		return dev
 	}
 	sum, err := digest(q)

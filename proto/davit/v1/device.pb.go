@@ -405,11 +405,60 @@ func (OverlayUpper) EnumDescriptor() ([]byte, []int) {
 	return file_davit_v1_device_proto_rawDescGZIP(), []int{5}
 }
 
+// IpvlanMode is what tells the interfaces of an ipvlan apart.
+type IpvlanMode int32
+
+const (
+	// The interface is no ipvlan.
+	IpvlanMode_IPVLAN_MODE_UNSPECIFIED IpvlanMode = 0
+	// Their IP addresses, for what is sent to their one hardware address; broadcasts reach all.
+	IpvlanMode_IPVLAN_MODE_L2 IpvlanMode = 1
+)
+
+// Enum value maps for IpvlanMode.
+var (
+	IpvlanMode_name = map[int32]string{
+		0: "IPVLAN_MODE_UNSPECIFIED",
+		1: "IPVLAN_MODE_L2",
+	}
+	IpvlanMode_value = map[string]int32{
+		"IPVLAN_MODE_UNSPECIFIED": 0,
+		"IPVLAN_MODE_L2":          1,
+	}
+)
+
+func (x IpvlanMode) Enum() *IpvlanMode {
+	p := new(IpvlanMode)
+	*p = x
+	return p
+}
+
+func (x IpvlanMode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (IpvlanMode) Descriptor() protoreflect.EnumDescriptor {
+	return file_davit_v1_device_proto_enumTypes[6].Descriptor()
+}
+
+func (IpvlanMode) Type() protoreflect.EnumType {
+	return &file_davit_v1_device_proto_enumTypes[6]
+}
+
+func (x IpvlanMode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use IpvlanMode.Descriptor instead.
+func (IpvlanMode) EnumDescriptor() ([]byte, []int) {
+	return file_davit_v1_device_proto_rawDescGZIP(), []int{6}
+}
+
 // DirectMode is how a direct interface shares its source (macvlan modes, ip-link(8)).
 type DirectMode int32
 
 const (
-	// Not given: vepa.
+	// Not given: vepa; bridge for an ipvlan.
 	DirectMode_DIRECT_MODE_UNSPECIFIED DirectMode = 0
 	// Traffic between interfaces of the source goes out to the switch, which sends it back.
 	DirectMode_DIRECT_MODE_VEPA DirectMode = 1
@@ -450,11 +499,11 @@ func (x DirectMode) String() string {
 }
 
 func (DirectMode) Descriptor() protoreflect.EnumDescriptor {
-	return file_davit_v1_device_proto_enumTypes[6].Descriptor()
+	return file_davit_v1_device_proto_enumTypes[7].Descriptor()
 }
 
 func (DirectMode) Type() protoreflect.EnumType {
-	return &file_davit_v1_device_proto_enumTypes[6]
+	return &file_davit_v1_device_proto_enumTypes[7]
 }
 
 func (x DirectMode) Number() protoreflect.EnumNumber {
@@ -463,7 +512,7 @@ func (x DirectMode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use DirectMode.Descriptor instead.
 func (DirectMode) EnumDescriptor() ([]byte, []int) {
-	return file_davit_v1_device_proto_rawDescGZIP(), []int{6}
+	return file_davit_v1_device_proto_rawDescGZIP(), []int{7}
 }
 
 // NativeMode is how frames of the native VLAN are sent.
@@ -503,11 +552,11 @@ func (x NativeMode) String() string {
 }
 
 func (NativeMode) Descriptor() protoreflect.EnumDescriptor {
-	return file_davit_v1_device_proto_enumTypes[7].Descriptor()
+	return file_davit_v1_device_proto_enumTypes[8].Descriptor()
 }
 
 func (NativeMode) Type() protoreflect.EnumType {
-	return &file_davit_v1_device_proto_enumTypes[7]
+	return &file_davit_v1_device_proto_enumTypes[8]
 }
 
 func (x NativeMode) Number() protoreflect.EnumNumber {
@@ -516,7 +565,7 @@ func (x NativeMode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use NativeMode.Descriptor instead.
 func (NativeMode) EnumDescriptor() ([]byte, []int) {
-	return file_davit_v1_device_proto_rawDescGZIP(), []int{7}
+	return file_davit_v1_device_proto_rawDescGZIP(), []int{8}
 }
 
 // VirtualPortType is a kind of virtual switch.
@@ -564,11 +613,11 @@ func (x VirtualPortType) String() string {
 }
 
 func (VirtualPortType) Descriptor() protoreflect.EnumDescriptor {
-	return file_davit_v1_device_proto_enumTypes[8].Descriptor()
+	return file_davit_v1_device_proto_enumTypes[9].Descriptor()
 }
 
 func (VirtualPortType) Type() protoreflect.EnumType {
-	return &file_davit_v1_device_proto_enumTypes[8]
+	return &file_davit_v1_device_proto_enumTypes[9]
 }
 
 func (x VirtualPortType) Number() protoreflect.EnumNumber {
@@ -577,7 +626,7 @@ func (x VirtualPortType) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use VirtualPortType.Descriptor instead.
 func (VirtualPortType) EnumDescriptor() ([]byte, []int) {
-	return file_davit_v1_device_proto_rawDescGZIP(), []int{8}
+	return file_davit_v1_device_proto_rawDescGZIP(), []int{9}
 }
 
 // InterfaceType is what an interface is attached to.
@@ -629,11 +678,11 @@ func (x InterfaceType) String() string {
 }
 
 func (InterfaceType) Descriptor() protoreflect.EnumDescriptor {
-	return file_davit_v1_device_proto_enumTypes[9].Descriptor()
+	return file_davit_v1_device_proto_enumTypes[10].Descriptor()
 }
 
 func (InterfaceType) Type() protoreflect.EnumType {
-	return &file_davit_v1_device_proto_enumTypes[9]
+	return &file_davit_v1_device_proto_enumTypes[10]
 }
 
 func (x InterfaceType) Number() protoreflect.EnumNumber {
@@ -642,7 +691,7 @@ func (x InterfaceType) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use InterfaceType.Descriptor instead.
 func (InterfaceType) EnumDescriptor() ([]byte, []int) {
-	return file_davit_v1_device_proto_rawDescGZIP(), []int{9}
+	return file_davit_v1_device_proto_rawDescGZIP(), []int{10}
 }
 
 // LinkState is whether a link is up.
@@ -682,11 +731,11 @@ func (x LinkState) String() string {
 }
 
 func (LinkState) Descriptor() protoreflect.EnumDescriptor {
-	return file_davit_v1_device_proto_enumTypes[10].Descriptor()
+	return file_davit_v1_device_proto_enumTypes[11].Descriptor()
 }
 
 func (LinkState) Type() protoreflect.EnumType {
-	return &file_davit_v1_device_proto_enumTypes[10]
+	return &file_davit_v1_device_proto_enumTypes[11]
 }
 
 func (x LinkState) Number() protoreflect.EnumNumber {
@@ -695,7 +744,7 @@ func (x LinkState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LinkState.Descriptor instead.
 func (LinkState) EnumDescriptor() ([]byte, []int) {
-	return file_davit_v1_device_proto_rawDescGZIP(), []int{10}
+	return file_davit_v1_device_proto_rawDescGZIP(), []int{11}
 }
 
 // IpFamily is the version of IP.
@@ -735,11 +784,11 @@ func (x IpFamily) String() string {
 }
 
 func (IpFamily) Descriptor() protoreflect.EnumDescriptor {
-	return file_davit_v1_device_proto_enumTypes[11].Descriptor()
+	return file_davit_v1_device_proto_enumTypes[12].Descriptor()
 }
 
 func (IpFamily) Type() protoreflect.EnumType {
-	return &file_davit_v1_device_proto_enumTypes[11]
+	return &file_davit_v1_device_proto_enumTypes[12]
 }
 
 func (x IpFamily) Number() protoreflect.EnumNumber {
@@ -748,7 +797,7 @@ func (x IpFamily) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use IpFamily.Descriptor instead.
 func (IpFamily) EnumDescriptor() ([]byte, []int) {
-	return file_davit_v1_device_proto_rawDescGZIP(), []int{11}
+	return file_davit_v1_device_proto_rawDescGZIP(), []int{12}
 }
 
 // ConsoleType is how the host reaches a console.
@@ -784,11 +833,11 @@ func (x ConsoleType) String() string {
 }
 
 func (ConsoleType) Descriptor() protoreflect.EnumDescriptor {
-	return file_davit_v1_device_proto_enumTypes[12].Descriptor()
+	return file_davit_v1_device_proto_enumTypes[13].Descriptor()
 }
 
 func (ConsoleType) Type() protoreflect.EnumType {
-	return &file_davit_v1_device_proto_enumTypes[12]
+	return &file_davit_v1_device_proto_enumTypes[13]
 }
 
 func (x ConsoleType) Number() protoreflect.EnumNumber {
@@ -797,7 +846,7 @@ func (x ConsoleType) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ConsoleType.Descriptor instead.
 func (ConsoleType) EnumDescriptor() ([]byte, []int) {
-	return file_davit_v1_device_proto_rawDescGZIP(), []int{12}
+	return file_davit_v1_device_proto_rawDescGZIP(), []int{13}
 }
 
 // HostdevMode is how a device is handed over.
@@ -837,11 +886,11 @@ func (x HostdevMode) String() string {
 }
 
 func (HostdevMode) Descriptor() protoreflect.EnumDescriptor {
-	return file_davit_v1_device_proto_enumTypes[13].Descriptor()
+	return file_davit_v1_device_proto_enumTypes[14].Descriptor()
 }
 
 func (HostdevMode) Type() protoreflect.EnumType {
-	return &file_davit_v1_device_proto_enumTypes[13]
+	return &file_davit_v1_device_proto_enumTypes[14]
 }
 
 func (x HostdevMode) Number() protoreflect.EnumNumber {
@@ -850,7 +899,7 @@ func (x HostdevMode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use HostdevMode.Descriptor instead.
 func (HostdevMode) EnumDescriptor() ([]byte, []int) {
-	return file_davit_v1_device_proto_rawDescGZIP(), []int{13}
+	return file_davit_v1_device_proto_rawDescGZIP(), []int{14}
 }
 
 // HostdevType is what a device of the host is.
@@ -898,11 +947,11 @@ func (x HostdevType) String() string {
 }
 
 func (HostdevType) Descriptor() protoreflect.EnumDescriptor {
-	return file_davit_v1_device_proto_enumTypes[14].Descriptor()
+	return file_davit_v1_device_proto_enumTypes[15].Descriptor()
 }
 
 func (HostdevType) Type() protoreflect.EnumType {
-	return &file_davit_v1_device_proto_enumTypes[14]
+	return &file_davit_v1_device_proto_enumTypes[15]
 }
 
 func (x HostdevType) Number() protoreflect.EnumNumber {
@@ -911,7 +960,7 @@ func (x HostdevType) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use HostdevType.Descriptor instead.
 func (HostdevType) EnumDescriptor() ([]byte, []int) {
-	return file_davit_v1_device_proto_rawDescGZIP(), []int{14}
+	return file_davit_v1_device_proto_rawDescGZIP(), []int{15}
 }
 
 // Devices are what the domain has beside memory and processors.
@@ -927,6 +976,9 @@ type Devices struct {
 	Filesystem []*Filesystem `protobuf:"bytes,4,rep,name=filesystem" json:"filesystem,omitempty"`
 	// Network interfaces.
 	Interface []*Interface `protobuf:"bytes,5,rep,name=interface" json:"interface,omitempty"`
+	// Serial ports: /dev/ttyS0, /dev/ttyS1 and so on by their numbers, each a terminal like a console. libvirt's driver for containers reads
+	// them and makes none.
+	Serial []*Serial `protobuf:"bytes,7,rep,name=serial" json:"serial,omitempty"`
 	// Consoles: the first is /dev/console and /dev/tty1, the next /dev/tty2 and so on.
 	Console []*Console `protobuf:"bytes,8,rep,name=console" json:"console,omitempty"`
 	// Devices of the host.
@@ -998,6 +1050,13 @@ func (x *Devices) GetFilesystem() []*Filesystem {
 func (x *Devices) GetInterface() []*Interface {
 	if x != nil {
 		return x.Interface
+	}
+	return nil
+}
+
+func (x *Devices) GetSerial() []*Serial {
+	if x != nil {
+		return x.Serial
 	}
 	return nil
 }
@@ -1713,7 +1772,7 @@ type Interface struct {
 	SourcePortgroup string `protobuf:"bytes,12,opt,name=source_portgroup,json=sourcePortgroup" json:"source_portgroup,omitempty"`
 	// Interface of the host that a direct one is stacked on.
 	SourceDev string `protobuf:"bytes,5,opt,name=source_dev,json=sourceDev" json:"source_dev,omitempty"`
-	// macvlan mode of a direct interface.
+	// How a direct interface shares its source; with ipvlan bridge, private or vepa.
 	SourceMode DirectMode `protobuf:"varint,6,opt,name=source_mode,json=sourceMode,enum=davit.v1.DirectMode" json:"source_mode,omitempty"`
 	// Addresses of the host end of an ethernet interface.
 	SourceIp []*IpAddress `protobuf:"bytes,13,rep,name=source_ip,json=sourceIp" json:"source_ip,omitempty"`
@@ -1741,6 +1800,9 @@ type Interface struct {
 	LinkState LinkState `protobuf:"varint,11,opt,name=link_state,json=linkState,enum=davit.v1.LinkState" json:"link_state,omitempty"`
 	// Greatest size of a packet in bytes; the kernel's default when absent.
 	Mtu uint32 `protobuf:"varint,21,opt,name=mtu" json:"mtu,omitempty"`
+	// A direct interface is an ipvlan in place of a macvlan, which has the hardware address of its source and so passes where a switch or
+	// a host takes frames of one address only; davit's own element.
+	Ipvlan IpvlanMode `protobuf:"varint,22,opt,name=ipvlan,enum=davit.v1.IpvlanMode" json:"ipvlan,omitempty"`
 	// Name of the device in the running domain. Output only.
 	Alias string `protobuf:"bytes,15,opt,name=alias" json:"alias,omitempty"`
 	// Elements that only other drivers of libvirt act on, each as XML; kept as given.
@@ -1917,6 +1979,13 @@ func (x *Interface) GetMtu() uint32 {
 		return x.Mtu
 	}
 	return 0
+}
+
+func (x *Interface) GetIpvlan() IpvlanMode {
+	if x != nil {
+		return x.Ipvlan
+	}
+	return IpvlanMode_IPVLAN_MODE_UNSPECIFIED
 }
 
 func (x *Interface) GetAlias() string {
@@ -2444,6 +2513,11 @@ type Console struct {
 	Tty string `protobuf:"bytes,2,opt,name=tty" json:"tty,omitempty"`
 	// Terminal on the host of the running domain. Output only.
 	SourcePath string `protobuf:"bytes,3,opt,name=source_path,json=sourcePath" json:"source_path,omitempty"`
+	// File of the host, absolute, that also gets what it says, byte by byte; its folder must exist, and no part of the path may be a symbolic
+	// link. When it is as large as a log may be, it becomes FILE.1, that one FILE.2 and so on, as many as the daemon keeps of logs.
+	LogFile string `protobuf:"bytes,6,opt,name=log_file,json=logFile" json:"log_file,omitempty"`
+	// The file goes on where it ended. Otherwise, which is libvirt's default, it is emptied when the domain is started.
+	LogAppend *bool `protobuf:"varint,7,opt,name=log_append,json=logAppend" json:"log_append,omitempty"`
 	// Kind inside: "lxc".
 	TargetType string `protobuf:"bytes,4,opt,name=target_type,json=targetType" json:"target_type,omitempty"`
 	// Number inside, its place in the list.
@@ -2505,6 +2579,20 @@ func (x *Console) GetSourcePath() string {
 	return ""
 }
 
+func (x *Console) GetLogFile() string {
+	if x != nil {
+		return x.LogFile
+	}
+	return ""
+}
+
+func (x *Console) GetLogAppend() bool {
+	if x != nil && x.LogAppend != nil {
+		return *x.LogAppend
+	}
+	return false
+}
+
 func (x *Console) GetTargetType() string {
 	if x != nil {
 		return x.TargetType
@@ -2524,6 +2612,125 @@ func (x *Console) GetAlias() string {
 		return x.Alias
 	}
 	return ""
+}
+
+// Serial is a serial port of the domain: a terminal at /dev/ttyS and its number.
+type Serial struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How the host reaches it; pty is the only kind for containers.
+	Type ConsoleType `protobuf:"varint,1,opt,name=type,enum=davit.v1.ConsoleType" json:"type,omitempty"`
+	// Terminal on the host of the running domain. Output only.
+	SourcePath string `protobuf:"bytes,2,opt,name=source_path,json=sourcePath" json:"source_path,omitempty"`
+	// File of the host, absolute, that also gets what it says, byte by byte; its folder must exist, and no part of the path may be a symbolic
+	// link. When it is as large as a log may be, it becomes FILE.1, that one FILE.2 and so on, as many as the daemon keeps of logs.
+	LogFile string `protobuf:"bytes,3,opt,name=log_file,json=logFile" json:"log_file,omitempty"`
+	// The file goes on where it ended. Otherwise, which is libvirt's default, it is emptied when the domain is started.
+	LogAppend *bool `protobuf:"varint,4,opt,name=log_append,json=logAppend" json:"log_append,omitempty"`
+	// Kind of port that a virtual machine would have: "isa-serial". Of no meaning for containers.
+	TargetType string `protobuf:"bytes,5,opt,name=target_type,json=targetType" json:"target_type,omitempty"`
+	// Number of the port, at most 63; the one after the greatest before it when absent.
+	TargetPort *uint32 `protobuf:"varint,6,opt,name=target_port,json=targetPort" json:"target_port,omitempty"`
+	// Hardware that a virtual machine would have. Of no meaning for containers.
+	TargetModel string `protobuf:"bytes,7,opt,name=target_model,json=targetModel" json:"target_model,omitempty"`
+	// Name of the device in the running domain. Output only.
+	Alias string `protobuf:"bytes,15,opt,name=alias" json:"alias,omitempty"`
+	// Elements that only other drivers of libvirt act on, each as XML; kept as given.
+	Other         []string `protobuf:"bytes,50,rep,name=other" json:"other,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Serial) Reset() {
+	*x = Serial{}
+	mi := &file_davit_v1_device_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Serial) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Serial) ProtoMessage() {}
+
+func (x *Serial) ProtoReflect() protoreflect.Message {
+	mi := &file_davit_v1_device_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Serial.ProtoReflect.Descriptor instead.
+func (*Serial) Descriptor() ([]byte, []int) {
+	return file_davit_v1_device_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Serial) GetType() ConsoleType {
+	if x != nil {
+		return x.Type
+	}
+	return ConsoleType_CONSOLE_TYPE_UNSPECIFIED
+}
+
+func (x *Serial) GetSourcePath() string {
+	if x != nil {
+		return x.SourcePath
+	}
+	return ""
+}
+
+func (x *Serial) GetLogFile() string {
+	if x != nil {
+		return x.LogFile
+	}
+	return ""
+}
+
+func (x *Serial) GetLogAppend() bool {
+	if x != nil && x.LogAppend != nil {
+		return *x.LogAppend
+	}
+	return false
+}
+
+func (x *Serial) GetTargetType() string {
+	if x != nil {
+		return x.TargetType
+	}
+	return ""
+}
+
+func (x *Serial) GetTargetPort() uint32 {
+	if x != nil && x.TargetPort != nil {
+		return *x.TargetPort
+	}
+	return 0
+}
+
+func (x *Serial) GetTargetModel() string {
+	if x != nil {
+		return x.TargetModel
+	}
+	return ""
+}
+
+func (x *Serial) GetAlias() string {
+	if x != nil {
+		return x.Alias
+	}
+	return ""
+}
+
+func (x *Serial) GetOther() []string {
+	if x != nil {
+		return x.Other
+	}
+	return nil
 }
 
 // Hostdev is a device of the host in the domain.
@@ -2563,7 +2770,7 @@ type Hostdev struct {
 
 func (x *Hostdev) Reset() {
 	*x = Hostdev{}
-	mi := &file_davit_v1_device_proto_msgTypes[16]
+	mi := &file_davit_v1_device_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2575,7 +2782,7 @@ func (x *Hostdev) String() string {
 func (*Hostdev) ProtoMessage() {}
 
 func (x *Hostdev) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_device_proto_msgTypes[16]
+	mi := &file_davit_v1_device_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2588,7 +2795,7 @@ func (x *Hostdev) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hostdev.ProtoReflect.Descriptor instead.
 func (*Hostdev) Descriptor() ([]byte, []int) {
-	return file_davit_v1_device_proto_rawDescGZIP(), []int{16}
+	return file_davit_v1_device_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Hostdev) GetMode() HostdevMode {
@@ -2693,7 +2900,7 @@ var File_davit_v1_device_proto protoreflect.FileDescriptor
 
 const file_davit_v1_device_proto_rawDesc = "" +
 	"\n" +
-	"\x15davit/v1/device.proto\x12\bdavit.v1\x1a\x12davit/v1/xml.proto\"\x9d\x05\n" +
+	"\x15davit/v1/device.proto\x12\bdavit.v1\x1a\x12davit/v1/xml.proto\"\xcd\x05\n" +
 	"\aDevices\x12*\n" +
 	"\bemulator\x18\x01 \x01(\tB\x0e\xda\xce\x18\n" +
 	"\n" +
@@ -2712,14 +2919,16 @@ const file_davit_v1_device_proto_rawDesc = "" +
 	"filesystemR\n" +
 	"filesystem\x12B\n" +
 	"\tinterface\x18\x05 \x03(\v2\x13.davit.v1.InterfaceB\x0f\xda\xce\x18\v\n" +
-	"\tinterfaceR\tinterface\x12:\n" +
+	"\tinterfaceR\tinterface\x126\n" +
+	"\x06serial\x18\a \x03(\v2\x10.davit.v1.SerialB\f\xda\xce\x18\b\n" +
+	"\x06serialR\x06serial\x12:\n" +
 	"\aconsole\x18\b \x03(\v2\x11.davit.v1.ConsoleB\r\xda\xce\x18\t\n" +
 	"\aconsoleR\aconsole\x12:\n" +
 	"\ahostdev\x18\n" +
 	" \x03(\v2\x11.davit.v1.HostdevB\r\xda\xce\x18\t\n" +
-	"\ahostdevR\ahostdev\x12\xe9\x01\n" +
-	"\x05other\x182 \x03(\tB\xd2\x01\xda\xce\x18\xcd\x01\n" +
-	"\x01*J\x05leaseJ\tsmartcardJ\x06serialJ\bparallelJ\achannelJ\x05inputJ\x03tpmJ\bgraphicsJ\x05soundJ\x05audioJ\x05videoJ\bredirdevJ\vredirfilterJ\x03hubJ\bwatchdogJ\n" +
+	"\ahostdevR\ahostdev\x12\xe1\x01\n" +
+	"\x05other\x182 \x03(\tB\xca\x01\xda\xce\x18\xc5\x01\n" +
+	"\x01*J\x05leaseJ\tsmartcardJ\bparallelJ\achannelJ\x05inputJ\x03tpmJ\bgraphicsJ\x05soundJ\x05audioJ\x05videoJ\bredirdevJ\vredirfilterJ\x03hubJ\bwatchdogJ\n" +
 	"memballoonJ\x03rngJ\x05nvramJ\x05panicJ\x05shmemJ\x06memoryJ\x05iommuJ\x05vsockJ\x06cryptoJ\x06pstoreR\x05other\"\xdb\x06\n" +
 	"\x04Disk\x129\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x12.davit.v1.DiskTypeB\x11\xda\xce\x18\r\n" +
@@ -2849,8 +3058,7 @@ const file_davit_v1_device_proto_rawDesc = "" +
 	"\x06format\x18\x02 \x01(\tB\r\xda\xce\x18\t\n" +
 	"\a@formatR\x06format\x12U\n" +
 	"\bwrpolicy\x18\x03 \x01(\tB9\xda\xce\x185\n" +
-	"\t@wrpolicyB(the host's kernel decides when it writesR\bwrpolicy\"\xff\n" +
-	"\n" +
+	"\t@wrpolicyB(the host's kernel decides when it writesR\bwrpolicy\"\xc7\v\n" +
 	"\tInterface\x12>\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x17.davit.v1.InterfaceTypeB\x11\xda\xce\x18\r\n" +
 	"\x05@type*\x04userR\x04type\x12$\n" +
@@ -2898,7 +3106,9 @@ const file_davit_v1_device_proto_rawDesc = "" +
 	"link_state\x18\v \x01(\x0e2\x13.davit.v1.LinkStateB\x11\xda\xce\x18\r\n" +
 	"\vlink/@stateR\tlinkState\x12!\n" +
 	"\x03mtu\x18\x15 \x01(\rB\x0f\xda\xce\x18\v\n" +
-	"\tmtu/@sizeR\x03mtu\x12)\n" +
+	"\tmtu/@sizeR\x03mtu\x12F\n" +
+	"\x06ipvlan\x18\x16 \x01(\x0e2\x14.davit.v1.IpvlanModeB\x18\xda\xce\x18\x14\n" +
+	"\x12davit:ipvlan/@modeR\x06ipvlan\x12)\n" +
 	"\x05alias\x18\x0f \x01(\tB\x13\xda\xce\x18\x0f\n" +
 	"\valias/@name0\x01R\x05alias\x12\x9d\x01\n" +
 	"\x05other\x182 \x03(\tB\x86\x01\xda\xce\x18\x81\x01\n" +
@@ -2973,7 +3183,7 @@ const file_davit_v1_device_proto_rawDesc = "" +
 	"\n" +
 	"\b@gatewayR\agateway\x12%\n" +
 	"\x06metric\x18\x06 \x01(\rB\r\xda\xce\x18\t\n" +
-	"\a@metricR\x06metric\"\xbc\x02\n" +
+	"\a@metricR\x06metric\"\xa1\x03\n" +
 	"\aConsole\x12;\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x15.davit.v1.ConsoleTypeB\x10\xda\xce\x18\f\n" +
 	"\x05@type*\x03ptyR\x04type\x12\x1e\n" +
@@ -2981,7 +3191,12 @@ const file_davit_v1_device_proto_rawDesc = "" +
 	"\x04@tty0\x01R\x03tty\x125\n" +
 	"\vsource_path\x18\x03 \x01(\tB\x14\xda\xce\x18\x10\n" +
 	"\fsource/@path0\x01R\n" +
-	"sourcePath\x128\n" +
+	"sourcePath\x12*\n" +
+	"\blog_file\x18\x06 \x01(\tB\x0f\xda\xce\x18\v\n" +
+	"\tlog/@fileR\alogFile\x127\n" +
+	"\n" +
+	"log_append\x18\a \x01(\bB\x18\xda\xce\x18\x0f\n" +
+	"\vlog/@append \x01\xaa\x01\x02\b\x01R\tlogAppend\x128\n" +
 	"\vtarget_type\x18\x04 \x01(\tB\x17\xda\xce\x18\x13\n" +
 	"\ftarget/@type*\x03lxcR\n" +
 	"targetType\x128\n" +
@@ -2989,7 +3204,30 @@ const file_davit_v1_device_proto_rawDesc = "" +
 	"\ftarget/@port\xaa\x01\x02\b\x01R\n" +
 	"targetPort\x12)\n" +
 	"\x05alias\x18\x0f \x01(\tB\x13\xda\xce\x18\x0f\n" +
-	"\valias/@name0\x01R\x05alias\"\xe7\x06\n" +
+	"\valias/@name0\x01R\x05alias\"\xea\x03\n" +
+	"\x06Serial\x12;\n" +
+	"\x04type\x18\x01 \x01(\x0e2\x15.davit.v1.ConsoleTypeB\x10\xda\xce\x18\f\n" +
+	"\x05@type*\x03ptyR\x04type\x125\n" +
+	"\vsource_path\x18\x02 \x01(\tB\x14\xda\xce\x18\x10\n" +
+	"\fsource/@path0\x01R\n" +
+	"sourcePath\x12*\n" +
+	"\blog_file\x18\x03 \x01(\tB\x0f\xda\xce\x18\v\n" +
+	"\tlog/@fileR\alogFile\x127\n" +
+	"\n" +
+	"log_append\x18\x04 \x01(\bB\x18\xda\xce\x18\x0f\n" +
+	"\vlog/@append \x01\xaa\x01\x02\b\x01R\tlogAppend\x123\n" +
+	"\vtarget_type\x18\x05 \x01(\tB\x12\xda\xce\x18\x0e\n" +
+	"\ftarget/@typeR\n" +
+	"targetType\x128\n" +
+	"\vtarget_port\x18\x06 \x01(\rB\x17\xda\xce\x18\x0e\n" +
+	"\ftarget/@port\xaa\x01\x02\b\x01R\n" +
+	"targetPort\x12;\n" +
+	"\ftarget_model\x18\a \x01(\tB\x18\xda\xce\x18\x14\n" +
+	"\x12target/model/@nameR\vtargetModel\x12)\n" +
+	"\x05alias\x18\x0f \x01(\tB\x13\xda\xce\x18\x0f\n" +
+	"\valias/@name0\x01R\x05alias\x120\n" +
+	"\x05other\x182 \x03(\tB\x1a\xda\xce\x18\x16\n" +
+	"\x01*J\bprotocolJ\aaddressR\x05other\"\xe7\x06\n" +
 	"\aHostdev\x126\n" +
 	"\x04mode\x18\x01 \x01(\x0e2\x15.davit.v1.HostdevModeB\v\xda\xce\x18\a\n" +
 	"\x05@modeR\x04mode\x126\n" +
@@ -3063,7 +3301,11 @@ const file_davit_v1_device_proto_rawDesc = "" +
 	"\fOverlayUpper\x12\x1d\n" +
 	"\x19OVERLAY_UPPER_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15OVERLAY_UPPER_DISCARD\x10\x01\x12\x16\n" +
-	"\x12OVERLAY_UPPER_KEEP\x10\x02*\x8d\x01\n" +
+	"\x12OVERLAY_UPPER_KEEP\x10\x02*=\n" +
+	"\n" +
+	"IpvlanMode\x12\x1b\n" +
+	"\x17IPVLAN_MODE_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eIPVLAN_MODE_L2\x10\x01*\x8d\x01\n" +
 	"\n" +
 	"DirectMode\x12\x1b\n" +
 	"\x17DIRECT_MODE_UNSPECIFIED\x10\x00\x12\x14\n" +
@@ -3127,8 +3369,8 @@ func file_davit_v1_device_proto_rawDescGZIP() []byte {
 	return file_davit_v1_device_proto_rawDescData
 }
 
-var file_davit_v1_device_proto_enumTypes = make([]protoimpl.EnumInfo, 15)
-var file_davit_v1_device_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_davit_v1_device_proto_enumTypes = make([]protoimpl.EnumInfo, 16)
+var file_davit_v1_device_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_davit_v1_device_proto_goTypes = []any{
 	(DiskType)(0),             // 0: davit.v1.DiskType
 	(DiskDevice)(0),           // 1: davit.v1.DiskDevice
@@ -3136,76 +3378,81 @@ var file_davit_v1_device_proto_goTypes = []any{
 	(FilesystemType)(0),       // 3: davit.v1.FilesystemType
 	(FilesystemAccessMode)(0), // 4: davit.v1.FilesystemAccessMode
 	(OverlayUpper)(0),         // 5: davit.v1.OverlayUpper
-	(DirectMode)(0),           // 6: davit.v1.DirectMode
-	(NativeMode)(0),           // 7: davit.v1.NativeMode
-	(VirtualPortType)(0),      // 8: davit.v1.VirtualPortType
-	(InterfaceType)(0),        // 9: davit.v1.InterfaceType
-	(LinkState)(0),            // 10: davit.v1.LinkState
-	(IpFamily)(0),             // 11: davit.v1.IpFamily
-	(ConsoleType)(0),          // 12: davit.v1.ConsoleType
-	(HostdevMode)(0),          // 13: davit.v1.HostdevMode
-	(HostdevType)(0),          // 14: davit.v1.HostdevType
-	(*Devices)(nil),           // 15: davit.v1.Devices
-	(*Disk)(nil),              // 16: davit.v1.Disk
-	(*DiskDriver)(nil),        // 17: davit.v1.DiskDriver
-	(*DriveAddress)(nil),      // 18: davit.v1.DriveAddress
-	(*Controller)(nil),        // 19: davit.v1.Controller
-	(*Filesystem)(nil),        // 20: davit.v1.Filesystem
-	(*FilesystemDriver)(nil),  // 21: davit.v1.FilesystemDriver
-	(*Interface)(nil),         // 22: davit.v1.Interface
-	(*Vlan)(nil),              // 23: davit.v1.Vlan
-	(*VlanTag)(nil),           // 24: davit.v1.VlanTag
-	(*VirtualPort)(nil),       // 25: davit.v1.VirtualPort
-	(*Bandwidth)(nil),         // 26: davit.v1.Bandwidth
-	(*BandwidthLimit)(nil),    // 27: davit.v1.BandwidthLimit
-	(*IpAddress)(nil),         // 28: davit.v1.IpAddress
-	(*Route)(nil),             // 29: davit.v1.Route
-	(*Console)(nil),           // 30: davit.v1.Console
-	(*Hostdev)(nil),           // 31: davit.v1.Hostdev
+	(IpvlanMode)(0),           // 6: davit.v1.IpvlanMode
+	(DirectMode)(0),           // 7: davit.v1.DirectMode
+	(NativeMode)(0),           // 8: davit.v1.NativeMode
+	(VirtualPortType)(0),      // 9: davit.v1.VirtualPortType
+	(InterfaceType)(0),        // 10: davit.v1.InterfaceType
+	(LinkState)(0),            // 11: davit.v1.LinkState
+	(IpFamily)(0),             // 12: davit.v1.IpFamily
+	(ConsoleType)(0),          // 13: davit.v1.ConsoleType
+	(HostdevMode)(0),          // 14: davit.v1.HostdevMode
+	(HostdevType)(0),          // 15: davit.v1.HostdevType
+	(*Devices)(nil),           // 16: davit.v1.Devices
+	(*Disk)(nil),              // 17: davit.v1.Disk
+	(*DiskDriver)(nil),        // 18: davit.v1.DiskDriver
+	(*DriveAddress)(nil),      // 19: davit.v1.DriveAddress
+	(*Controller)(nil),        // 20: davit.v1.Controller
+	(*Filesystem)(nil),        // 21: davit.v1.Filesystem
+	(*FilesystemDriver)(nil),  // 22: davit.v1.FilesystemDriver
+	(*Interface)(nil),         // 23: davit.v1.Interface
+	(*Vlan)(nil),              // 24: davit.v1.Vlan
+	(*VlanTag)(nil),           // 25: davit.v1.VlanTag
+	(*VirtualPort)(nil),       // 26: davit.v1.VirtualPort
+	(*Bandwidth)(nil),         // 27: davit.v1.Bandwidth
+	(*BandwidthLimit)(nil),    // 28: davit.v1.BandwidthLimit
+	(*IpAddress)(nil),         // 29: davit.v1.IpAddress
+	(*Route)(nil),             // 30: davit.v1.Route
+	(*Console)(nil),           // 31: davit.v1.Console
+	(*Serial)(nil),            // 32: davit.v1.Serial
+	(*Hostdev)(nil),           // 33: davit.v1.Hostdev
 }
 var file_davit_v1_device_proto_depIdxs = []int32{
-	16, // 0: davit.v1.Devices.disk:type_name -> davit.v1.Disk
-	19, // 1: davit.v1.Devices.controller:type_name -> davit.v1.Controller
-	20, // 2: davit.v1.Devices.filesystem:type_name -> davit.v1.Filesystem
-	22, // 3: davit.v1.Devices.interface:type_name -> davit.v1.Interface
-	30, // 4: davit.v1.Devices.console:type_name -> davit.v1.Console
-	31, // 5: davit.v1.Devices.hostdev:type_name -> davit.v1.Hostdev
-	0,  // 6: davit.v1.Disk.type:type_name -> davit.v1.DiskType
-	1,  // 7: davit.v1.Disk.device:type_name -> davit.v1.DiskDevice
-	17, // 8: davit.v1.Disk.driver:type_name -> davit.v1.DiskDriver
-	2,  // 9: davit.v1.Disk.target_bus:type_name -> davit.v1.DiskBus
-	18, // 10: davit.v1.Disk.address:type_name -> davit.v1.DriveAddress
-	3,  // 11: davit.v1.Filesystem.type:type_name -> davit.v1.FilesystemType
-	4,  // 12: davit.v1.Filesystem.accessmode:type_name -> davit.v1.FilesystemAccessMode
-	5,  // 13: davit.v1.Filesystem.overlay_upper:type_name -> davit.v1.OverlayUpper
-	21, // 14: davit.v1.Filesystem.driver:type_name -> davit.v1.FilesystemDriver
-	9,  // 15: davit.v1.Interface.type:type_name -> davit.v1.InterfaceType
-	6,  // 16: davit.v1.Interface.source_mode:type_name -> davit.v1.DirectMode
-	28, // 17: davit.v1.Interface.source_ip:type_name -> davit.v1.IpAddress
-	29, // 18: davit.v1.Interface.source_route:type_name -> davit.v1.Route
-	23, // 19: davit.v1.Interface.vlan:type_name -> davit.v1.Vlan
-	25, // 20: davit.v1.Interface.virtualport:type_name -> davit.v1.VirtualPort
-	26, // 21: davit.v1.Interface.bandwidth:type_name -> davit.v1.Bandwidth
-	28, // 22: davit.v1.Interface.ip:type_name -> davit.v1.IpAddress
-	29, // 23: davit.v1.Interface.route:type_name -> davit.v1.Route
-	10, // 24: davit.v1.Interface.link_state:type_name -> davit.v1.LinkState
-	24, // 25: davit.v1.Vlan.tag:type_name -> davit.v1.VlanTag
-	7,  // 26: davit.v1.VlanTag.native_mode:type_name -> davit.v1.NativeMode
-	8,  // 27: davit.v1.VirtualPort.type:type_name -> davit.v1.VirtualPortType
-	27, // 28: davit.v1.Bandwidth.inbound:type_name -> davit.v1.BandwidthLimit
-	27, // 29: davit.v1.Bandwidth.outbound:type_name -> davit.v1.BandwidthLimit
-	11, // 30: davit.v1.IpAddress.family:type_name -> davit.v1.IpFamily
-	11, // 31: davit.v1.Route.family:type_name -> davit.v1.IpFamily
-	12, // 32: davit.v1.Console.type:type_name -> davit.v1.ConsoleType
-	13, // 33: davit.v1.Hostdev.mode:type_name -> davit.v1.HostdevMode
-	14, // 34: davit.v1.Hostdev.type:type_name -> davit.v1.HostdevType
-	28, // 35: davit.v1.Hostdev.ip:type_name -> davit.v1.IpAddress
-	29, // 36: davit.v1.Hostdev.route:type_name -> davit.v1.Route
-	37, // [37:37] is the sub-list for method output_type
-	37, // [37:37] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	17, // 0: davit.v1.Devices.disk:type_name -> davit.v1.Disk
+	20, // 1: davit.v1.Devices.controller:type_name -> davit.v1.Controller
+	21, // 2: davit.v1.Devices.filesystem:type_name -> davit.v1.Filesystem
+	23, // 3: davit.v1.Devices.interface:type_name -> davit.v1.Interface
+	32, // 4: davit.v1.Devices.serial:type_name -> davit.v1.Serial
+	31, // 5: davit.v1.Devices.console:type_name -> davit.v1.Console
+	33, // 6: davit.v1.Devices.hostdev:type_name -> davit.v1.Hostdev
+	0,  // 7: davit.v1.Disk.type:type_name -> davit.v1.DiskType
+	1,  // 8: davit.v1.Disk.device:type_name -> davit.v1.DiskDevice
+	18, // 9: davit.v1.Disk.driver:type_name -> davit.v1.DiskDriver
+	2,  // 10: davit.v1.Disk.target_bus:type_name -> davit.v1.DiskBus
+	19, // 11: davit.v1.Disk.address:type_name -> davit.v1.DriveAddress
+	3,  // 12: davit.v1.Filesystem.type:type_name -> davit.v1.FilesystemType
+	4,  // 13: davit.v1.Filesystem.accessmode:type_name -> davit.v1.FilesystemAccessMode
+	5,  // 14: davit.v1.Filesystem.overlay_upper:type_name -> davit.v1.OverlayUpper
+	22, // 15: davit.v1.Filesystem.driver:type_name -> davit.v1.FilesystemDriver
+	10, // 16: davit.v1.Interface.type:type_name -> davit.v1.InterfaceType
+	7,  // 17: davit.v1.Interface.source_mode:type_name -> davit.v1.DirectMode
+	29, // 18: davit.v1.Interface.source_ip:type_name -> davit.v1.IpAddress
+	30, // 19: davit.v1.Interface.source_route:type_name -> davit.v1.Route
+	24, // 20: davit.v1.Interface.vlan:type_name -> davit.v1.Vlan
+	26, // 21: davit.v1.Interface.virtualport:type_name -> davit.v1.VirtualPort
+	27, // 22: davit.v1.Interface.bandwidth:type_name -> davit.v1.Bandwidth
+	29, // 23: davit.v1.Interface.ip:type_name -> davit.v1.IpAddress
+	30, // 24: davit.v1.Interface.route:type_name -> davit.v1.Route
+	11, // 25: davit.v1.Interface.link_state:type_name -> davit.v1.LinkState
+	6,  // 26: davit.v1.Interface.ipvlan:type_name -> davit.v1.IpvlanMode
+	25, // 27: davit.v1.Vlan.tag:type_name -> davit.v1.VlanTag
+	8,  // 28: davit.v1.VlanTag.native_mode:type_name -> davit.v1.NativeMode
+	9,  // 29: davit.v1.VirtualPort.type:type_name -> davit.v1.VirtualPortType
+	28, // 30: davit.v1.Bandwidth.inbound:type_name -> davit.v1.BandwidthLimit
+	28, // 31: davit.v1.Bandwidth.outbound:type_name -> davit.v1.BandwidthLimit
+	12, // 32: davit.v1.IpAddress.family:type_name -> davit.v1.IpFamily
+	12, // 33: davit.v1.Route.family:type_name -> davit.v1.IpFamily
+	13, // 34: davit.v1.Console.type:type_name -> davit.v1.ConsoleType
+	13, // 35: davit.v1.Serial.type:type_name -> davit.v1.ConsoleType
+	14, // 36: davit.v1.Hostdev.mode:type_name -> davit.v1.HostdevMode
+	15, // 37: davit.v1.Hostdev.type:type_name -> davit.v1.HostdevType
+	29, // 38: davit.v1.Hostdev.ip:type_name -> davit.v1.IpAddress
+	30, // 39: davit.v1.Hostdev.route:type_name -> davit.v1.Route
+	40, // [40:40] is the sub-list for method output_type
+	40, // [40:40] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_davit_v1_device_proto_init() }
@@ -3219,8 +3466,8 @@ func file_davit_v1_device_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_davit_v1_device_proto_rawDesc), len(file_davit_v1_device_proto_rawDesc)),
-			NumEnums:      15,
-			NumMessages:   17,
+			NumEnums:      16,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -122,6 +122,7 @@ type Device struct {
 	//	*Device_Interface
 	//	*Device_Console
 	//	*Device_Hostdev
+	//	*Device_Serial
 	Kind          isDevice_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -209,6 +210,15 @@ func (x *Device) GetHostdev() *Hostdev {
 	return nil
 }
 
+func (x *Device) GetSerial() *Serial {
+	if x != nil {
+		if x, ok := x.Kind.(*Device_Serial); ok {
+			return x.Serial
+		}
+	}
+	return nil
+}
+
 type isDevice_Kind interface {
 	isDevice_Kind()
 }
@@ -238,6 +248,11 @@ type Device_Hostdev struct {
 	Hostdev *Hostdev `protobuf:"bytes,5,opt,name=hostdev,oneof"`
 }
 
+type Device_Serial struct {
+	// A serial port.
+	Serial *Serial `protobuf:"bytes,6,opt,name=serial,oneof"`
+}
+
 func (*Device_Disk) isDevice_Kind() {}
 
 func (*Device_Filesystem) isDevice_Kind() {}
@@ -247,6 +262,8 @@ func (*Device_Interface) isDevice_Kind() {}
 func (*Device_Console) isDevice_Kind() {}
 
 func (*Device_Hostdev) isDevice_Kind() {}
+
+func (*Device_Serial) isDevice_Kind() {}
 
 // AttachDeviceRequest says what to add.
 type AttachDeviceRequest struct {
@@ -1022,7 +1039,7 @@ const file_davit_v1_device_service_proto_rawDesc = "" +
 	"\fDeviceSource\x12\x14\n" +
 	"\x04text\x18\x01 \x01(\tH\x00R\x04text\x12*\n" +
 	"\x06device\x18\x02 \x01(\v2\x10.davit.v1.DeviceH\x00R\x06deviceB\b\n" +
-	"\x06source\"\x81\x02\n" +
+	"\x06source\"\xad\x02\n" +
 	"\x06Device\x12$\n" +
 	"\x04disk\x18\x01 \x01(\v2\x0e.davit.v1.DiskH\x00R\x04disk\x126\n" +
 	"\n" +
@@ -1030,7 +1047,8 @@ const file_davit_v1_device_service_proto_rawDesc = "" +
 	"filesystem\x123\n" +
 	"\tinterface\x18\x03 \x01(\v2\x13.davit.v1.InterfaceH\x00R\tinterface\x12-\n" +
 	"\aconsole\x18\x04 \x01(\v2\x11.davit.v1.ConsoleH\x00R\aconsole\x12-\n" +
-	"\ahostdev\x18\x05 \x01(\v2\x11.davit.v1.HostdevH\x00R\ahostdevB\x06\n" +
+	"\ahostdev\x18\x05 \x01(\v2\x11.davit.v1.HostdevH\x00R\ahostdev\x12*\n" +
+	"\x06serial\x18\x06 \x01(\v2\x10.davit.v1.SerialH\x00R\x06serialB\x06\n" +
 	"\x04kind\"\xe7\x01\n" +
 	"\x13AttachDeviceRequest\x12+\n" +
 	"\x06domain\x18\x01 \x01(\v2\x13.davit.v1.DomainRefR\x06domain\x12.\n" +
@@ -1124,13 +1142,14 @@ var file_davit_v1_device_service_proto_goTypes = []any{
 	(*Interface)(nil),                // 15: davit.v1.Interface
 	(*Console)(nil),                  // 16: davit.v1.Console
 	(*Hostdev)(nil),                  // 17: davit.v1.Hostdev
-	(*DomainRef)(nil),                // 18: davit.v1.DomainRef
-	(Affect)(0),                      // 19: davit.v1.Affect
-	(*Warning)(nil),                  // 20: davit.v1.Warning
-	(*DomainInfo)(nil),               // 21: davit.v1.DomainInfo
-	(*EventPosition)(nil),            // 22: davit.v1.EventPosition
-	(*InterfaceStatus)(nil),          // 23: davit.v1.InterfaceStatus
-	(*BlockDeviceStatus)(nil),        // 24: davit.v1.BlockDeviceStatus
+	(*Serial)(nil),                   // 18: davit.v1.Serial
+	(*DomainRef)(nil),                // 19: davit.v1.DomainRef
+	(Affect)(0),                      // 20: davit.v1.Affect
+	(*Warning)(nil),                  // 21: davit.v1.Warning
+	(*DomainInfo)(nil),               // 22: davit.v1.DomainInfo
+	(*EventPosition)(nil),            // 23: davit.v1.EventPosition
+	(*InterfaceStatus)(nil),          // 24: davit.v1.InterfaceStatus
+	(*BlockDeviceStatus)(nil),        // 25: davit.v1.BlockDeviceStatus
 }
 var file_davit_v1_device_service_proto_depIdxs = []int32{
 	1,  // 0: davit.v1.DeviceSource.device:type_name -> davit.v1.Device
@@ -1139,46 +1158,47 @@ var file_davit_v1_device_service_proto_depIdxs = []int32{
 	15, // 3: davit.v1.Device.interface:type_name -> davit.v1.Interface
 	16, // 4: davit.v1.Device.console:type_name -> davit.v1.Console
 	17, // 5: davit.v1.Device.hostdev:type_name -> davit.v1.Hostdev
-	18, // 6: davit.v1.AttachDeviceRequest.domain:type_name -> davit.v1.DomainRef
-	0,  // 7: davit.v1.AttachDeviceRequest.source:type_name -> davit.v1.DeviceSource
-	19, // 8: davit.v1.AttachDeviceRequest.affect:type_name -> davit.v1.Affect
-	1,  // 9: davit.v1.AttachDeviceResponse.device:type_name -> davit.v1.Device
-	20, // 10: davit.v1.AttachDeviceResponse.warnings:type_name -> davit.v1.Warning
-	21, // 11: davit.v1.AttachDeviceResponse.domain:type_name -> davit.v1.DomainInfo
-	22, // 12: davit.v1.AttachDeviceResponse.position:type_name -> davit.v1.EventPosition
-	18, // 13: davit.v1.DetachDeviceRequest.domain:type_name -> davit.v1.DomainRef
-	5,  // 14: davit.v1.DetachDeviceRequest.device:type_name -> davit.v1.DeviceSelector
-	19, // 15: davit.v1.DetachDeviceRequest.affect:type_name -> davit.v1.Affect
-	0,  // 16: davit.v1.DeviceSelector.source:type_name -> davit.v1.DeviceSource
-	1,  // 17: davit.v1.DetachDeviceResponse.device:type_name -> davit.v1.Device
-	21, // 18: davit.v1.DetachDeviceResponse.domain:type_name -> davit.v1.DomainInfo
-	22, // 19: davit.v1.DetachDeviceResponse.position:type_name -> davit.v1.EventPosition
-	18, // 20: davit.v1.UpdateDeviceRequest.domain:type_name -> davit.v1.DomainRef
-	0,  // 21: davit.v1.UpdateDeviceRequest.source:type_name -> davit.v1.DeviceSource
-	19, // 22: davit.v1.UpdateDeviceRequest.affect:type_name -> davit.v1.Affect
-	1,  // 23: davit.v1.UpdateDeviceResponse.device:type_name -> davit.v1.Device
-	20, // 24: davit.v1.UpdateDeviceResponse.warnings:type_name -> davit.v1.Warning
-	21, // 25: davit.v1.UpdateDeviceResponse.domain:type_name -> davit.v1.DomainInfo
-	22, // 26: davit.v1.UpdateDeviceResponse.position:type_name -> davit.v1.EventPosition
-	18, // 27: davit.v1.ListInterfacesRequest.domain:type_name -> davit.v1.DomainRef
-	23, // 28: davit.v1.ListInterfacesResponse.interfaces:type_name -> davit.v1.InterfaceStatus
-	18, // 29: davit.v1.ListBlockDevicesRequest.domain:type_name -> davit.v1.DomainRef
-	24, // 30: davit.v1.ListBlockDevicesResponse.block_devices:type_name -> davit.v1.BlockDeviceStatus
-	2,  // 31: davit.v1.DeviceService.AttachDevice:input_type -> davit.v1.AttachDeviceRequest
-	4,  // 32: davit.v1.DeviceService.DetachDevice:input_type -> davit.v1.DetachDeviceRequest
-	7,  // 33: davit.v1.DeviceService.UpdateDevice:input_type -> davit.v1.UpdateDeviceRequest
-	9,  // 34: davit.v1.DeviceService.ListInterfaces:input_type -> davit.v1.ListInterfacesRequest
-	11, // 35: davit.v1.DeviceService.ListBlockDevices:input_type -> davit.v1.ListBlockDevicesRequest
-	3,  // 36: davit.v1.DeviceService.AttachDevice:output_type -> davit.v1.AttachDeviceResponse
-	6,  // 37: davit.v1.DeviceService.DetachDevice:output_type -> davit.v1.DetachDeviceResponse
-	8,  // 38: davit.v1.DeviceService.UpdateDevice:output_type -> davit.v1.UpdateDeviceResponse
-	10, // 39: davit.v1.DeviceService.ListInterfaces:output_type -> davit.v1.ListInterfacesResponse
-	12, // 40: davit.v1.DeviceService.ListBlockDevices:output_type -> davit.v1.ListBlockDevicesResponse
-	36, // [36:41] is the sub-list for method output_type
-	31, // [31:36] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	18, // 6: davit.v1.Device.serial:type_name -> davit.v1.Serial
+	19, // 7: davit.v1.AttachDeviceRequest.domain:type_name -> davit.v1.DomainRef
+	0,  // 8: davit.v1.AttachDeviceRequest.source:type_name -> davit.v1.DeviceSource
+	20, // 9: davit.v1.AttachDeviceRequest.affect:type_name -> davit.v1.Affect
+	1,  // 10: davit.v1.AttachDeviceResponse.device:type_name -> davit.v1.Device
+	21, // 11: davit.v1.AttachDeviceResponse.warnings:type_name -> davit.v1.Warning
+	22, // 12: davit.v1.AttachDeviceResponse.domain:type_name -> davit.v1.DomainInfo
+	23, // 13: davit.v1.AttachDeviceResponse.position:type_name -> davit.v1.EventPosition
+	19, // 14: davit.v1.DetachDeviceRequest.domain:type_name -> davit.v1.DomainRef
+	5,  // 15: davit.v1.DetachDeviceRequest.device:type_name -> davit.v1.DeviceSelector
+	20, // 16: davit.v1.DetachDeviceRequest.affect:type_name -> davit.v1.Affect
+	0,  // 17: davit.v1.DeviceSelector.source:type_name -> davit.v1.DeviceSource
+	1,  // 18: davit.v1.DetachDeviceResponse.device:type_name -> davit.v1.Device
+	22, // 19: davit.v1.DetachDeviceResponse.domain:type_name -> davit.v1.DomainInfo
+	23, // 20: davit.v1.DetachDeviceResponse.position:type_name -> davit.v1.EventPosition
+	19, // 21: davit.v1.UpdateDeviceRequest.domain:type_name -> davit.v1.DomainRef
+	0,  // 22: davit.v1.UpdateDeviceRequest.source:type_name -> davit.v1.DeviceSource
+	20, // 23: davit.v1.UpdateDeviceRequest.affect:type_name -> davit.v1.Affect
+	1,  // 24: davit.v1.UpdateDeviceResponse.device:type_name -> davit.v1.Device
+	21, // 25: davit.v1.UpdateDeviceResponse.warnings:type_name -> davit.v1.Warning
+	22, // 26: davit.v1.UpdateDeviceResponse.domain:type_name -> davit.v1.DomainInfo
+	23, // 27: davit.v1.UpdateDeviceResponse.position:type_name -> davit.v1.EventPosition
+	19, // 28: davit.v1.ListInterfacesRequest.domain:type_name -> davit.v1.DomainRef
+	24, // 29: davit.v1.ListInterfacesResponse.interfaces:type_name -> davit.v1.InterfaceStatus
+	19, // 30: davit.v1.ListBlockDevicesRequest.domain:type_name -> davit.v1.DomainRef
+	25, // 31: davit.v1.ListBlockDevicesResponse.block_devices:type_name -> davit.v1.BlockDeviceStatus
+	2,  // 32: davit.v1.DeviceService.AttachDevice:input_type -> davit.v1.AttachDeviceRequest
+	4,  // 33: davit.v1.DeviceService.DetachDevice:input_type -> davit.v1.DetachDeviceRequest
+	7,  // 34: davit.v1.DeviceService.UpdateDevice:input_type -> davit.v1.UpdateDeviceRequest
+	9,  // 35: davit.v1.DeviceService.ListInterfaces:input_type -> davit.v1.ListInterfacesRequest
+	11, // 36: davit.v1.DeviceService.ListBlockDevices:input_type -> davit.v1.ListBlockDevicesRequest
+	3,  // 37: davit.v1.DeviceService.AttachDevice:output_type -> davit.v1.AttachDeviceResponse
+	6,  // 38: davit.v1.DeviceService.DetachDevice:output_type -> davit.v1.DetachDeviceResponse
+	8,  // 39: davit.v1.DeviceService.UpdateDevice:output_type -> davit.v1.UpdateDeviceResponse
+	10, // 40: davit.v1.DeviceService.ListInterfaces:output_type -> davit.v1.ListInterfacesResponse
+	12, // 41: davit.v1.DeviceService.ListBlockDevices:output_type -> davit.v1.ListBlockDevicesResponse
+	37, // [37:42] is the sub-list for method output_type
+	32, // [32:37] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_davit_v1_device_service_proto_init() }
@@ -1201,6 +1221,7 @@ func file_davit_v1_device_service_proto_init() {
 		(*Device_Interface)(nil),
 		(*Device_Console)(nil),
 		(*Device_Hostdev)(nil),
+		(*Device_Serial)(nil),
 	}
 	file_davit_v1_device_service_proto_msgTypes[5].OneofWrappers = []any{
 		(*DeviceSelector_Alias)(nil),
