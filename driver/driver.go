@@ -127,7 +127,8 @@ type Instance interface {
 	// Shutdown asks the guest to end, or to reboot, and returns at once. A request that the guest cannot hear, as its
 	// init has no handler for the signal, or just now none runs, fails with code FAILED_PRECONDITION. After a request to end, a
 	// reboot of that init counts as a power-off to the policy, whoever began it and when; an init that was asked to reboot before
-	// need not hear it. A request to reboot that follows one to end fails with code FAILED_PRECONDITION.
+	// need not hear it. After a request to reboot, an exit or a power-off of that init counts as a reboot. A request to reboot
+	// that follows one to end fails with code FAILED_PRECONDITION.
 	Shutdown(ctx context.Context, mode davitv1.ShutdownMode, reboot bool) error
 	// Signal sends a signal to a process by its id in the domain.
 	Signal(ctx context.Context, guestPID uint32, signal int) error

@@ -199,12 +199,15 @@ func shutdownOfDeafInit(s *suite) {
 	}
 }
 
+// A guest that is asked to reboot comes back, however it ends but by a crash.
 func shutdownReboots(s *suite) {
-	l := s.start("trap '/guest/reboot -f' HUP; echo ready; sleep infinity & wait").ready()
-	if err := l.Shutdown(s.Context(), davitv1.ShutdownMode_SHUTDOWN_MODE_SIGNAL, true); err != nil {
-		s.Fatalf("reboot: %v", err)
+	for _, does := range []string{"/guest/reboot -f", "/guest/poweroff -f", "exit 0", "exit 3"} {
+		l := s.start("trap '" + does + "' HUP; echo ready; sleep infinity & wait").ready()
+		if err := l.Shutdown(s.Context(), davitv1.ShutdownMode_SHUTDOWN_MODE_SIGNAL, true); err != nil {
+			s.Fatalf("reboot: %v", err)
+		}
+		l.rebooted()
 	}
-	l.rebooted()
 }
 
 // endsRebooting wants an init that reboots, and that nothing follows.

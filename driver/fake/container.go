@@ -113,8 +113,11 @@ func (c *container) initEnded(x exit) {
 	c.book.note("%s", x.words())
 	cause := x.cause()
 	decides := cause
-	if asked == intentPoweroff && cause == driver.CauseReboot {
+	switch {
+	case asked == intentPoweroff && cause == driver.CauseReboot:
 		decides = driver.CausePoweroff
+	case asked == intentReboot && cause == driver.CausePoweroff:
+		cause, decides = driver.CauseReboot, driver.CauseReboot
 	}
 	again := c.armed && c.action(decides) == davitv1.LifecycleAction_LIFECYCLE_ACTION_RESTART
 	var delay time.Duration

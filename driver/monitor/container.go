@@ -77,6 +77,7 @@ func (c *Container) Start(
 ) (*monitorv1.Started, *os.File, error) {
 	begun := time.Now()
 	if err := c.begin(plan, cgroups, output); err != nil {
+		cgroups.closeFiles()
 		cgroups.close()
 		output.Close()
 		return nil, nil, err
@@ -114,7 +115,7 @@ func (c *Container) begin(plan *monitorv1.Plan, cgroups Cgroups, output *console
 	}
 	consoles := make([]*console.Console, 0, len(plan.GetConsoles()))
 	for _, described := range plan.GetConsoles() {
-		made, err := console.New(described.GetAlias(), described.GetScrollbackBytes(), output.Source(described.GetAlias()))
+		made, err := console.New(described.GetAlias(), described.GetScrollbackBytes(), cgroups.logOf(described.GetAlias(), output))
 		if err != nil {
 			return refuse("start container", monitorv1.ErrorKind_ERROR_KIND_INVALID, err.Error())
 		}
@@ -203,8 +204,7 @@ func (c *Container) live(guest Guest) {
 	var backoff policy.Backoff
 	for begun := time.Now(); ; begun = time.Now() {
 		exit := c.wait(guest)
-		cause := policy.Cause(exit)
-		action := c.action(cause)
+		cause, action := c.verdict(exit)
 		var delay time.Duration
 		tooMany := ""
 		if action == monitorv1.Action_ACTION_RESTART {
@@ -233,19 +233,25 @@ func (c *Container) live(guest Guest) {
 	}
 }
 
-// action is what follows. Whoever asked init to end is not answered by its reboot, which was under way or came instead.
-func (c *Container) action(cause monitorv1.Cause) monitorv1.Action {
+// verdict is why init ended and what follows. Whoever asked init to end is not answered by its reboot, which was under way or came
+// instead; and an init that was asked to reboot and ends of itself has done what it can: not every one calls reboot(2).
+func (c *Container) verdict(exit *monitorv1.Exit) (monitorv1.Cause, monitorv1.Action) {
+	cause := policy.Cause(exit)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	asked := c.intent
 	c.intent = monitorv1.Intent_INTENT_UNSPECIFIED
+	decides := cause
+	switch {
+	case cause == monitorv1.Cause_CAUSE_REBOOT && asked == monitorv1.Intent_INTENT_POWEROFF:
+		decides = monitorv1.Cause_CAUSE_POWEROFF
+	case cause == monitorv1.Cause_CAUSE_POWEROFF && asked == monitorv1.Intent_INTENT_REBOOT:
+		cause, decides = monitorv1.Cause_CAUSE_REBOOT, monitorv1.Cause_CAUSE_REBOOT
+	}
 	if c.isDisarmed() {
-		return monitorv1.Action_ACTION_DESTROY
+		return cause, monitorv1.Action_ACTION_DESTROY
 	}
-	if cause == monitorv1.Cause_CAUSE_REBOOT && asked == monitorv1.Intent_INTENT_POWEROFF {
-		cause = monitorv1.Cause_CAUSE_POWEROFF
-	}
-	return policy.Action(c.policy, cause)
+	return cause, policy.Action(c.policy, decides)
 }
 
 // measure tells how long the restart is held back that follows an init that ran that long, or why there is none.
@@ -353,6 +359,7 @@ func (c *Container) restarted(guest Guest, cause monitorv1.Cause, delay time.Dur
 // finish is the end. What was said is in the log when it is known.
 func (c *Container) finish() {
 	c.output.Close()
+	c.cgroups.closeFiles()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.phase = monitorv1.Phase_PHASE_ENDED

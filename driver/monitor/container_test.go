@@ -116,6 +116,16 @@ func rebooted() *monitorv1.Exit {
 	return &monitorv1.Exit{How: &monitorv1.Exit_Signal{Signal: uint32(syscall.SIGHUP)}}
 }
 
+func poweredOff() *monitorv1.Exit {
+	return &monitorv1.Exit{How: &monitorv1.Exit_Signal{Signal: uint32(syscall.SIGINT)}}
+}
+
+func crashed() *monitorv1.Exit {
+	return &monitorv1.Exit{How: &monitorv1.Exit_Signal{Signal: uint32(syscall.SIGKILL)}}
+}
+
+func exits() *monitorv1.Exit { return &monitorv1.Exit{How: &monitorv1.Exit_Code{}} }
+
 // perform starts a container of a script.
 func perform(t *testing.T, s *script, p *monitorv1.Policy) *monitor.Container {
 	t.Helper()
@@ -308,23 +318,31 @@ func TestLimitsOfRestart(t *testing.T) {
 	})
 }
 
-// An init that was asked to end and reboots has ended; one that was asked to reboot, or whose request was taken back, is started
-// again, and what the init before it was asked is nothing to it.
+// An init that was asked to end and reboots has ended; one that was asked to reboot and exits or powers off, or whose request was
+// taken back, is started again unless it crashed, and what the init before it was asked is nothing to it.
 func TestIntend(t *testing.T) {
 	const poweroff, reboot = monitorv1.Intent_INTENT_POWEROFF, monitorv1.Intent_INTENT_REBOOT
 	for _, test := range []struct {
 		asked    []monitorv1.Intent
+		ends     func() *monitorv1.Exit
 		policy   *monitorv1.Policy
 		restarts uint32
+		cause    string // that is told of the first
 	}{
-		{[]monitorv1.Intent{poweroff}, onReboot, 0},
-		{[]monitorv1.Intent{reboot, poweroff}, onReboot, 0},
-		{[]monitorv1.Intent{reboot}, onReboot, 1},
-		{[]monitorv1.Intent{poweroff, 0}, onReboot, 1},
-		{[]monitorv1.Intent{poweroff}, &monitorv1.Policy{OnPoweroff: monitorv1.Action_ACTION_RESTART}, 1},
+		{[]monitorv1.Intent{poweroff}, rebooted, onReboot, 0, "signal 1 reboot destroy"},
+		{[]monitorv1.Intent{reboot, poweroff}, rebooted, onReboot, 0, "signal 1 reboot destroy"},
+		{[]monitorv1.Intent{reboot}, rebooted, onReboot, 1, "signal 1 reboot restart"},
+		{[]monitorv1.Intent{poweroff, 0}, rebooted, onReboot, 1, "signal 1 reboot restart"},
+		{[]monitorv1.Intent{poweroff}, rebooted, &monitorv1.Policy{OnPoweroff: monitorv1.Action_ACTION_RESTART}, 1, "signal 1 reboot restart"},
+		{[]monitorv1.Intent{reboot}, exits, onReboot, 1, "code 0 reboot restart"},
+		{[]monitorv1.Intent{reboot}, poweredOff, onReboot, 1, "signal 2 reboot restart"},
+		{[]monitorv1.Intent{reboot}, exits, &monitorv1.Policy{OnPoweroff: monitorv1.Action_ACTION_RESTART}, 0, "code 0 reboot destroy"},
+		{[]monitorv1.Intent{reboot}, crashed, onReboot, 0, "signal 9 crash destroy"},
+		{[]monitorv1.Intent{reboot, poweroff}, exits, onReboot, 0, "code 0 poweroff destroy"},
+		{nil, exits, onReboot, 0, "code 0 poweroff destroy"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			s := &script{t: t, run: func(n int) (time.Duration, *monitorv1.Exit, error) { return time.Minute, rebooted(), nil }}
+			s := &script{t: t, run: func(n int) (time.Duration, *monitorv1.Exit, error) { return time.Minute, test.ends(), nil }}
 			c := perform(t, s, test.policy)
 			for _, intent := range test.asked {
 				if err := c.Intend(intent, 42); err != nil {
@@ -344,7 +362,9 @@ func TestIntend(t *testing.T) {
 			if err := c.Intend(poweroff, 42); wire.KindOf(err) != monitorv1.ErrorKind_ERROR_KIND_STATE {
 				t.Errorf("intent of what has ended: %v, want state", err)
 			}
-			drain(t, c)
+			if got := drain(t, c); !strings.HasPrefix(got[1], "2 exited "+test.cause) {
+				t.Errorf("asked %v: events %q, want %q", test.asked, got, test.cause)
+			}
 		})
 	}
 }
