@@ -5,6 +5,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/davitd/davit/driver/monitor/consolelog"
 	"github.com/davitd/davit/driver/monitor/session"
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
 )
@@ -25,6 +26,8 @@ type Cgroups struct {
 	Namespaces []*os.File
 	// Held are what the plan has held open, in the order of its names.
 	Held []*os.File
+	// Files are what consoles are written to beside their log, by their aliases.
+	Files map[string]*consolelog.Log
 	// Furnish has somebody put into the network namespace what belongs there (launch.Descriptors); nil if nothing does.
 	Furnish func(ctx context.Context, netns *os.File) error
 }

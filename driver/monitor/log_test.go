@@ -136,3 +136,26 @@ func TestLogOfAFlood(t *testing.T) {
 		t.Errorf("log ends with %q", lines[max(0, n-3):])
 	}
 }
+
+// A console with a file of its own is written there as it is, over the runs of init, beside the log of all.
+func TestFileOfAConsole(t *testing.T) {
+	h := newHouse(t, self(t))
+	d, dir, logs := h.spawn(t, uuid), t.TempDir(), t.TempDir()
+	script := fmt.Sprintf("echo run; if [ -e %[1]s ]; then printf bye; exit; fi; touch %[1]s; kill -HUP $$", filepath.Join(dir, "again"))
+	folder := openFolder(t, dir)
+	started, err := d.Start(h.ctx, shell(script, &monitorv1.Policy{OnReboot: monitorv1.Action_ACTION_RESTART}), client.Cgroups{}, client.Logs{
+		Folder: openFolder(t, logs), Files: []client.ConsoleFile{{Alias: "console0", Folder: folder, Name: "web.out"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = started.Pidfd.Close()
+	d.awaitEnd()
+	text, err := os.ReadFile(filepath.Join(dir, "web.out"))
+	if want := "run\r\nrun\r\nbye"; err != nil || string(text) != want {
+		t.Errorf("the file has %q, %v, want %q", text, err, want)
+	}
+	if lines := logged(t, filepath.Join(logs, "console.log")); !strings.Contains(strings.Join(lines, "\n"), "console0 F run") {
+		t.Errorf("log %q", lines)
+	}
+}

@@ -82,11 +82,12 @@ func allowed(request *monitorv1.MonitorRequest) map[monitorv1.DescriptorKind]int
 		return nil
 	}
 	return map[monitorv1.DescriptorKind]int{
-		monitorv1.DescriptorKind_DESCRIPTOR_KIND_CGROUP2:       1,
-		monitorv1.DescriptorKind_DESCRIPTOR_KIND_CGROUP1_TASKS: maxTasks,
-		monitorv1.DescriptorKind_DESCRIPTOR_KIND_LOGS:          1,
-		monitorv1.DescriptorKind_DESCRIPTOR_KIND_NAMESPACE:     maxShared,
-		monitorv1.DescriptorKind_DESCRIPTOR_KIND_HELD:          wire.MaxDescriptors,
+		monitorv1.DescriptorKind_DESCRIPTOR_KIND_CGROUP2:        1,
+		monitorv1.DescriptorKind_DESCRIPTOR_KIND_CGROUP1_TASKS:  maxTasks,
+		monitorv1.DescriptorKind_DESCRIPTOR_KIND_LOGS:           1,
+		monitorv1.DescriptorKind_DESCRIPTOR_KIND_NAMESPACE:      maxShared,
+		monitorv1.DescriptorKind_DESCRIPTOR_KIND_HELD:           wire.MaxDescriptors,
+		monitorv1.DescriptorKind_DESCRIPTOR_KIND_CONSOLE_FOLDER: maxConsoles,
 	}
 }
 
@@ -112,7 +113,12 @@ func (m *monitor) do(request *monitorv1.MonitorRequest) error {
 func (m *monitor) start(
 	start *monitorv1.Start, descriptors *wire.Descriptors,
 ) (*monitorv1.MonitorResponse, *os.File, error) {
+	files, err := m.openFiles(start, descriptors)
+	if err != nil {
+		return nil, nil, err
+	}
 	cgroups := Cgroups{
+		Files:      files,
 		Tasks:      descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_CGROUP1_TASKS),
 		Namespaces: descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_NAMESPACE),
 		Held:       descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_HELD),

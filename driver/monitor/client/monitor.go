@@ -56,6 +56,18 @@ type Logs struct {
 	// MaxBytes is the most that a file holds, MaxFiles how many there are; 0 are the monitor's defaults.
 	MaxBytes uint64
 	MaxFiles uint32
+	// Files are what consoles are written to beside that.
+	Files []ConsoleFile
+}
+
+// ConsoleFile is a file that gets what a console says as it is.
+type ConsoleFile struct {
+	// Alias of the console.
+	Alias string
+	// Folder of the file; it stays the caller's.
+	Folder *os.File
+	// Name in the folder.
+	Name string
 }
 
 // Started is an init that runs.
@@ -70,9 +82,8 @@ type Started struct {
 
 // Start makes the container and returns once init's exec succeeded. It can be asked for once.
 func (m *Monitor) Start(ctx context.Context, plan *monitorv1.Plan, cgroups Cgroups, logs Logs) (*Started, error) {
-	request := &monitorv1.MonitorRequest{Request: &monitorv1.MonitorRequest_Start{Start: &monitorv1.Start{
-		Plan: plan, Log: &monitorv1.LogPolicy{MaxBytes: logs.MaxBytes, MaxFiles: logs.MaxFiles},
-	}}}
+	start := &monitorv1.Start{Plan: plan, Log: &monitorv1.LogPolicy{MaxBytes: logs.MaxBytes, MaxFiles: logs.MaxFiles}}
+	request := &monitorv1.MonitorRequest{Request: &monitorv1.MonitorRequest_Start{Start: start}}
 	var files []*os.File
 	if cgroups.Cgroup2 != nil {
 		request.Descriptors = append(request.Descriptors, monitorv1.DescriptorKind_DESCRIPTOR_KIND_CGROUP2)
@@ -93,6 +104,11 @@ func (m *Monitor) Start(ctx context.Context, plan *monitorv1.Plan, cgroups Cgrou
 	if logs.Folder != nil {
 		request.Descriptors = append(request.Descriptors, monitorv1.DescriptorKind_DESCRIPTOR_KIND_LOGS)
 		files = append(files, logs.Folder)
+	}
+	for _, f := range logs.Files {
+		start.Files = append(start.Files, &monitorv1.ConsoleFile{Alias: f.Alias, Name: f.Name})
+		request.Descriptors = append(request.Descriptors, monitorv1.DescriptorKind_DESCRIPTOR_KIND_CONSOLE_FOLDER)
+		files = append(files, f.Folder)
 	}
 	response, descriptors, err := m.call(ctx, request, files...)
 	if err != nil {

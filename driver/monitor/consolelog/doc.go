@@ -32,6 +32,12 @@
 // are in the order in which they were completed. A reader passes over what is not such a line: a monitor that was killed, or a
 // disk that was full, may have left half of one.
 //
+// # Files of consoles
+//
+// A console can have a file of its own beside that, anywhere on the host and of any name, libvirt's <log>: what it says as it
+// is, with "[davit: lost 123 bytes]" where that was lost. It is of mode 0600 when it is made, never behind a link, bounded and
+// rotated as console.log is.
+//
 // # Promises
 //
 // Writing never waits for a disk: lines go to a buffer of 1 MiB, which one goroutine empties. When it is full, lines are dropped

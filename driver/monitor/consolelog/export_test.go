@@ -8,7 +8,7 @@ const (
 
 // OpenOn makes a log that writes by a function.
 func OpenOn(write func(lines []byte) (int, error), fault func(error)) *Log {
-	return open(writer(write), fault)
+	return open(false, writer(write), fault)
 }
 
 type writer func([]byte) (int, error)

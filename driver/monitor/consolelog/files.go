@@ -16,6 +16,8 @@ const Name = "console.log"
 // files are the files of a log. One goroutine uses them.
 type files struct {
 	folder   *os.File
+	name     string
+	raw      bool // it has no lines
 	maxBytes int64
 	maxFiles int
 
@@ -56,11 +58,14 @@ func (f *files) write(lines []byte) (n int, err error) {
 // fit tells how much of the lines goes into a file that has so much room: whole lines, and always the rest of one that is
 // there in part.
 func (f *files) fit(lines []byte, room int64) int {
+	room = min(max(room, 0), int64(len(lines)))
+	if f.raw {
+		return int(room)
+	}
 	first := 0
 	if f.torn {
 		first = firstLine(lines)
 	}
-	room = min(max(room, 0), int64(len(lines)))
 	return max(first, bytes.LastIndexByte(lines[:room], '\n')+1)
 }
 
@@ -91,15 +96,15 @@ func (f *files) ready() (size int64, err error) {
 // open opens the current file. If it ends within a line, that line ends there.
 func (f *files) open() error {
 	const flags = unix.O_RDWR | unix.O_APPEND | unix.O_CREAT | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
-	fd, err := unix.Openat(int(f.folder.Fd()), Name, flags, 0o600)
+	fd, err := unix.Openat(int(f.folder.Fd()), f.name, flags, 0o600)
 	if err != nil {
-		return fmt.Errorf("open %s: %w", Name, err)
+		return fmt.Errorf("open %s: %w", f.name, err)
 	}
-	f.current, f.torn = os.NewFile(uintptr(fd), Name), false
+	f.current, f.torn = os.NewFile(uintptr(fd), f.name), false
 	if err := f.mend(fd); err != nil {
 		return f.drop("open", err)
 	}
-	if !f.swept {
+	if !f.swept && !f.raw {
 		f.sweep()
 		f.swept = true
 	}
@@ -115,7 +120,7 @@ func (f *files) mend(fd int) error {
 		return errors.New("not a regular file")
 	}
 	last := []byte{'\n'}
-	if stat.Size > 0 {
+	if stat.Size > 0 && !f.raw {
 		if _, err := unix.Pread(fd, last, stat.Size-1); err != nil {
 			return err
 		}
@@ -129,7 +134,7 @@ func (f *files) mend(fd int) error {
 
 // sweep removes the files of an earlier start that was to have more of them.
 func (f *files) sweep() {
-	for n := f.maxFiles; unix.Unlinkat(int(f.folder.Fd()), name(n), 0) == nil; n++ {
+	for n := f.maxFiles; unix.Unlinkat(int(f.folder.Fd()), f.numbered(n), 0) == nil; n++ {
 	}
 }
 
@@ -138,24 +143,24 @@ func (f *files) rotate() error {
 	_ = f.drop("", nil)
 	dir := int(f.folder.Fd())
 	if f.maxFiles == 1 {
-		if err := unix.Unlinkat(dir, Name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
-			return fmt.Errorf("remove %s: %w", Name, err)
+		if err := unix.Unlinkat(dir, f.name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
+			return fmt.Errorf("remove %s: %w", f.name, err)
 		}
 	}
 	for n := f.maxFiles - 1; n > 0; n-- {
-		if err := unix.Renameat(dir, name(n-1), dir, name(n)); err != nil && !errors.Is(err, unix.ENOENT) {
-			return fmt.Errorf("rename %s to %s: %w", name(n-1), name(n), err)
+		if err := unix.Renameat(dir, f.numbered(n-1), dir, f.numbered(n)); err != nil && !errors.Is(err, unix.ENOENT) {
+			return fmt.Errorf("rename %s to %s: %w", f.numbered(n-1), f.numbered(n), err)
 		}
 	}
 	return nil
 }
 
-// name is that of the file of a number; 0 is the current one.
-func name(n int) string {
+// numbered is the name of the file of a number; 0 is the current one.
+func (f *files) numbered(n int) string {
 	if n == 0 {
-		return Name
+		return f.name
 	}
-	return Name + "." + strconv.Itoa(n)
+	return f.name + "." + strconv.Itoa(n)
 }
 
 // drop lets go of the current file, because of an error if there is one.
@@ -163,7 +168,7 @@ func (f *files) drop(operation string, err error) error {
 	_ = f.current.Close() // what was written is written; nothing is synced
 	f.current = nil
 	if err != nil {
-		return fmt.Errorf("%s %s: %w", operation, Name, err)
+		return fmt.Errorf("%s %s: %w", operation, f.name, err)
 	}
 	return nil
 }

@@ -52,6 +52,10 @@ const (
 type Options struct {
 	// Folder of the domain's logs. It is the log's from then on.
 	Folder *os.File
+	// Name of the current file, [Name] when empty.
+	Name string
+	// Raw has the bytes of one console in the files as they are ([Log.Write]), and nothing of davit but what was lost.
+	Raw bool
 	// MaxBytes is the most that a file holds, MaxFiles how many there are; 0 are the defaults.
 	MaxBytes int64
 	MaxFiles int
@@ -62,6 +66,7 @@ type Options struct {
 // Log is the log of a domain. It may be used from any goroutine, and none waits for a disk. A nil one drops everything.
 type Log struct {
 	store store
+	raw   bool
 	fault func(error)
 
 	mu      sync.Mutex
@@ -90,17 +95,20 @@ func Open(o Options) *Log {
 	if o.MaxFiles == 0 {
 		o.MaxFiles = DefaultMaxFiles
 	}
-	return open(&files{
-		folder: o.Folder, maxBytes: max(o.MaxBytes, leastMaxBytes), maxFiles: min(max(o.MaxFiles, 1), mostMaxFiles),
+	if o.Name == "" {
+		o.Name = Name
+	}
+	return open(o.Raw, &files{
+		folder: o.Folder, name: o.Name, raw: o.Raw, maxBytes: max(o.MaxBytes, leastMaxBytes), maxFiles: min(max(o.MaxFiles, 1), mostMaxFiles),
 	}, o.Fault)
 }
 
-func open(s store, fault func(error)) *Log {
+func open(raw bool, s store, fault func(error)) *Log {
 	if fault == nil {
 		fault = func(error) {}
 	}
 	l := &Log{
-		store: s, fault: fault, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), ended: make(chan struct{}),
+		store: s, raw: raw, fault: fault, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 	go l.run()
 	return l
@@ -145,10 +153,33 @@ func (l *Log) add(origin string, mark byte, text []byte, room int) {
 func (l *Log) tellLost() {
 	if l.lost > 0 {
 		text := "lost " + strconv.FormatUint(l.lost, 10) + " bytes"
+		if l.raw {
+			l.pending, l.lost = append(l.pending, "\r\n["+davit+": "+text+"]\r\n"...), 0
+			return
+		}
 		l.pending = appendLine(l.pending, time.Now(), davit, full, []byte(text))
 		l.lost = 0
 	}
 }
+
+// Write takes what the console of a raw log says.
+func (l *Log) Write(p []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || len(l.pending)+l.held+len(p) > capacity {
+		l.lost += uint64(len(p))
+		return
+	}
+	l.tellLost()
+	if l.pending == nil {
+		l.pending, l.spare = l.spare, nil
+	}
+	l.pending = append(l.pending, p...)
+	poke(l.wake)
+}
+
+// End does nothing: the runs of init follow each other in a raw log.
+func (l *Log) End() {}
 
 func appendLine(to []byte, at time.Time, origin string, mark byte, text []byte) []byte {
 	to = at.UTC().AppendFormat(to, timeFormat)
