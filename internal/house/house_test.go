@@ -35,7 +35,8 @@ var rooms = []struct {
 	{"driver/drivertest", []string{"driver", "domain", "proto/davit/v1"}},
 	{"driver/launch", []string{"proto/davit/monitor/v1", "fs", "devices"}},
 	{"driver/monitor", []string{"proto/davit/monitor/v1", "driver/launch", "fs", "devices"}},
-	{"driver/native", []string{"driver", "driver/launch", "driver/monitor", "domain", "proto", "cgroup", "fs", "devices"}},
+	{"driver/seccomp", []string{"domain", "proto/davit/v1"}},
+	{"driver/native", []string{"driver", "driver/launch", "driver/monitor", "driver/seccomp", "domain", "proto", "cgroup", "fs", "devices"}},
 	{"driver", []string{"domain", "proto/davit/v1"}},
 	{"server/events", []string{"domain", "proto/davit/v1"}},
 	{"server/store", []string{"domain", "proto/davit/v1"}},
@@ -53,7 +54,7 @@ var rooms = []struct {
 }
 
 // drivers are implementations that only cmd may choose.
-var drivers = []string{"driver/native", "driver/fake", "driver/launch", "driver/monitor"}
+var drivers = []string{"driver/native", "driver/fake", "driver/launch", "driver/monitor", "driver/seccomp"}
 
 type pkg struct {
 	ImportPath string
