@@ -38,10 +38,15 @@ func PeerOf(ctx context.Context) (Peer, bool) {
 	return PeerIn(p.AuthInfo)
 }
 
-// PeerIn gives the peer that a handshake of these credentials found.
+// PeerIn gives the peer that a handshake of this package found, with what it may do now.
 func PeerIn(info credentials.AuthInfo) (Peer, bool) {
-	known, ok := info.(peerInfo)
-	return known.Peer, ok
+	switch known := info.(type) {
+	case peerInfo:
+		return known.Peer, true
+	case holderInfo:
+		return known.now(), true
+	}
+	return Peer{}, false
 }
 
 // peerInfo is what grpc keeps of a connection.

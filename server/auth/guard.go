@@ -18,6 +18,9 @@ type Guard struct {
 	// Denied hears of calls that are denied when their head is read, before any interceptor knows of them. May be nil; it is
 	// set before the server answers.
 	Denied func(ctx context.Context, method string, err error)
+	// Quota counts the calls of each client, and refuses those above the limits. May be nil; it is set before the server
+	// answers, and may be shared by servers.
+	Quota *Quota
 }
 
 // NewGuard guards by a table.
@@ -28,6 +31,9 @@ func NewGuard(t Table) *Guard { return &Guard{table: t} }
 // tell it from one that it may not call.
 func (g *Guard) Check(ctx context.Context, method string) error {
 	p, known := PeerOf(ctx)
+	if p.over != nil {
+		return p.over
+	}
 	needs, ruled := g.table[method]
 	if known && ruled && needs != davitv1.Access_ACCESS_UNSPECIFIED && p.Access >= needs {
 		return nil
@@ -37,8 +43,11 @@ func (g *Guard) Check(ctx context.Context, method string) error {
 		Reason:  davitv1.ErrorReason_ERROR_REASON_ACCESS_DENIED,
 		Op:      "call",
 		Subject: method,
-		Message: fmt.Sprintf("%s access is needed, %s is granted", word(needs), word(p.Access)),
-		Detail:  map[string]string{"method": method, "needed": word(needs), "granted": word(p.Access)},
+		Message: fmt.Sprintf("%s access is needed, %s is granted", Word(needs), Word(p.Access)),
+		Detail:  map[string]string{"method": method, "needed": Word(needs), "granted": Word(p.Access)},
+	}
+	if p.Denied != "" {
+		e.Message += ": " + p.Denied
 	}
 	switch {
 	case !known:
@@ -50,8 +59,8 @@ func (g *Guard) Check(ctx context.Context, method string) error {
 	return e
 }
 
-// word is a right in messages.
-func word(a davitv1.Access) string {
+// Word is an access as people write it: "no", "read", "operate" or "admin".
+func Word(a davitv1.Access) string {
 	switch a {
 	case davitv1.Access_ACCESS_READ:
 		return "read"
@@ -70,15 +79,40 @@ func (g *Guard) Options() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.Creds(Credentials()),
 		grpc.InTapHandle(func(ctx context.Context, call *tap.Info) (context.Context, error) {
-			err := g.Check(ctx, call.FullMethodName)
-			if err != nil && g.Denied != nil {
-				g.Denied(ctx, call.FullMethodName, err)
-			}
-			return ctx, status(err)
+			return g.head(ctx, call.FullMethodName)
 		}),
-		grpc.ChainUnaryInterceptor(g.unary),
-		grpc.ChainStreamInterceptor(g.stream),
+		grpc.ChainUnaryInterceptor(g.unary, unaryTicket),
+		grpc.ChainStreamInterceptor(g.stream, streamTicket),
 	}
+}
+
+// head looks at the head of a call.
+func (g *Guard) head(ctx context.Context, method string) (context.Context, error) {
+	p, _ := PeerOf(ctx)
+	if g.Quota != nil && p.over == nil {
+		if err := g.Quota.spend(p, method); err != nil { // before Denied hears of it, whom nobody can flood so
+			return ctx, status(err)
+		}
+	}
+	if err := g.Check(ctx, method); err != nil {
+		if g.Denied != nil && p.over == nil {
+			g.Denied(ctx, method, err)
+		}
+		return ctx, status(err)
+	}
+	if g.Quota == nil {
+		return ctx, nil
+	}
+	end, err := g.Quota.begin(p, method, g.urgent(method))
+	if err != nil {
+		return ctx, status(err)
+	}
+	return issue(ctx, end), nil
+}
+
+// urgent tells calls that have a reserve: with them a client finds out what it has done, and ends it.
+func (g *Guard) urgent(method string) bool {
+	return g.table[method] == davitv1.Access_ACCESS_READ || method == davitv1.DomainService_DestroyDomain_FullMethodName
 }
 
 func (g *Guard) unary(ctx context.Context, req any, call *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {

@@ -278,7 +278,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 	// The last connection is accepted once root's own call is answered.
 	call(t, dial(t, path), "/davit.v1.HostService/GetHost", &emptypb.Empty{})
-	if got := callAs(t, path, nobody); got != "Unavailable" {
-		t.Errorf("define is %s above the limit, want Unavailable", got)
+	if got := callAs(t, path, nobody); got != "ResourceExhausted" {
+		t.Errorf("define is %s above the limit, want ResourceExhausted", got)
 	}
 }

@@ -1,11 +1,17 @@
 package auth
 
 import (
-	"errors"
+	"fmt"
 	"net"
+	"strconv"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
+	"google.golang.org/grpc/codes"
+
+	"github.com/davitd/davit/domain"
+	davitv1 "github.com/davitd/davit/proto/davit/v1"
 )
 
 // Limits bounds the connections of a listener.
@@ -14,51 +20,105 @@ type Limits struct {
 	Total int
 	// PerUser of each user but root; 0 is no limit.
 	PerUser int
+	// TotalName and PerUserName are what those who are refused are told of the limits: keys of the configuration.
+	TotalName, PerUserName string
 }
 
-// counter counts connections.
+// counter counts connections of users, or of others who are told apart by a name.
 type counter struct {
 	limits Limits
 
 	mu    sync.Mutex
-	total int
-	users map[uint32]int
+	count int
+	users map[string]int
+	over  int // connections that are there only to be told that they are too many
 }
 
-// take counts a connection of a user, unless there are too many. Root has no limit of its own, so that others cannot
-// lock it out.
-func (c *counter) take(uid uint32) bool {
+func newCounter(limits Limits) counter { return counter{limits: limits, users: make(map[string]int)} }
+
+// take counts a connection of a user, unless there are too many. Who is exempt has no limit, and counts.
+func (c *counter) take(user string, exempt bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if uid != 0 {
-		if c.limits.Total > 0 && c.total >= c.limits.Total {
-			return false
+	if !exempt {
+		if c.limits.Total > 0 && c.count >= c.limits.Total {
+			return reached(c.limits.TotalName, c.limits.Total, "connections of all clients are open")
 		}
-		if c.limits.PerUser > 0 && c.users[uid] >= c.limits.PerUser {
-			return false
+		if c.limits.PerUser > 0 && c.users[user] >= c.limits.PerUser {
+			return reached(c.limits.PerUserName, c.limits.PerUser, "connections of this client are open")
 		}
 	}
-	c.total++
-	c.users[uid]++
+	c.count++
+	c.users[user]++
+	return nil
+}
+
+func (c *counter) give(user string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.count--
+	if c.users[user]--; c.users[user] == 0 {
+		delete(c.users, user)
+	}
+}
+
+// A connection above the limits is let in for a moment, to be told so by its first call; no more of them than these.
+const (
+	maxOver  = 16
+	overTime = 5 * time.Second
+)
+
+// takeOver counts a connection that is there only to be told that it is too many.
+func (c *counter) takeOver() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over >= maxOver {
+		return false
+	}
+	c.over++
 	return true
 }
 
-func (c *counter) give(uid uint32) {
+func (c *counter) giveOver() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.total--
-	if c.users[uid]--; c.users[uid] == 0 {
-		delete(c.users, uid)
+	c.over--
+}
+
+// admit counts a connection and gives it back as one whose peer is known. One that is too many comes with the error that
+// its calls are refused with, and ends by itself soon; nil if there are too many of these, too.
+func (c *counter) admit(conn net.Conn, p Peer, user string, exempt bool) (*known, error) {
+	over := c.take(user, exempt)
+	if over == nil {
+		return &known{Conn: conn, peer: p, free: sync.OnceFunc(func() { c.give(user) })}, nil
+	}
+	if !c.takeOver() {
+		return nil, over
+	}
+	p.over = over
+	end := time.AfterFunc(overTime, func() { _ = conn.Close() })
+	return &known{Conn: conn, peer: p, free: sync.OnceFunc(func() {
+		end.Stop()
+		c.giveOver()
+	})}, over
+}
+
+// reached is the error of a limit.
+func reached(limit string, value int, what string) error {
+	return &domain.Error{
+		Code: codes.ResourceExhausted, Reason: davitv1.ErrorReason_ERROR_REASON_LIMIT_REACHED,
+		Message: fmt.Sprintf("%d %s, which is the limit (%s)", value, what, limit),
+		Detail:  map[string]string{"limit": limit, "value": strconv.Itoa(value)},
 	}
 }
 
 // Listen makes a listener whose connections know their peer. Peers that are granted nothing are let in as well, so that
-// each call tells them that it is denied; those above the limits are not. The limits are this listener's alone, so that
+// each call tells them that it is denied; those above the limits for a moment only, to be told that. The limits are this listener's alone, so that
 // who comes through another takes no place here.
 func Listen(l net.Listener, grant Grant, limits Limits, log *zap.Logger) net.Listener {
 	return &listener{
 		Listener: l, grant: grant, refusals: refusals{log: log},
-		count: counter{limits: limits, users: make(map[uint32]int)},
+		count: newCounter(limits),
 	}
 }
 
@@ -77,20 +137,24 @@ func (l *listener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		p, err := peerOf(conn)
-		if err == nil && !l.count.take(p.UID) {
-			err = errTooMany
-		}
 		if err != nil {
 			l.refusals.add(p, err)
 			_ = conn.Close()
 			continue
 		}
 		p.Access = l.grant(p)
-		return &known{Conn: conn, peer: p, free: sync.OnceFunc(func() { l.count.give(p.UID) })}, nil
+		// Root has no limit of its own, so that others cannot lock it out.
+		admitted, over := l.count.admit(conn, p, p.Identity(), p.UID == 0)
+		if over != nil {
+			l.refusals.add(p, over)
+		}
+		if admitted == nil {
+			_ = conn.Close()
+			continue
+		}
+		return admitted, nil
 	}
 }
-
-var errTooMany = errors.New("too many connections")
 
 // known is a connection whose peer is known.
 type known struct {

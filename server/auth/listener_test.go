@@ -64,8 +64,8 @@ func TestSocketsHaveLimitsOfTheirOwn(t *testing.T) {
 	other := serve(t, auth.ReadOnly, auth.Limits{Total: 1})
 	call(t, dial(t, full), "/davit.v1.HostService/GetHost", &emptypb.Empty{})
 	nobody := syscall.Credential{Uid: 65534, Gid: 65534}
-	if got := callAs(t, full, nobody); got != "Unavailable" {
-		t.Errorf("define is %s at the full socket, want Unavailable", got)
+	if got := callAs(t, full, nobody); got != "ResourceExhausted" {
+		t.Errorf("define is %s at the full socket, want ResourceExhausted", got)
 	}
 	if got := callAs(t, other, nobody); got != "PermissionDenied" {
 		t.Errorf("define is %s at the other socket, want PermissionDenied", got)

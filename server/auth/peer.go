@@ -58,6 +58,9 @@ type Peer struct {
 	Access davitv1.Access
 	// Denied is why the peer may do less than it may expect, or nothing: words for people. Empty otherwise.
 	Denied string
+
+	// over is why every call of the connection is refused, whatever the peer may do.
+	over error
 }
 
 // Certificate is what identifies the holder of a certificate.
