@@ -1,11 +1,8 @@
 package monitor
 
 import (
-	"math"
-
 	"github.com/davitd/davit/driver/monitor/console"
 	"github.com/davitd/davit/driver/monitor/consolelog"
-	"github.com/davitd/davit/driver/monitor/logline"
 	"github.com/davitd/davit/driver/monitor/wire"
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
 )
@@ -13,21 +10,19 @@ import (
 // openFiles opens what consoles are written to beside their log. They are made with the first byte.
 func (m *monitor) openFiles(start *monitorv1.Start, descriptors *wire.Descriptors) (map[string]*consolelog.Log, error) {
 	folders := descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_CONSOLE_FOLDER)
-	if len(folders) != len(start.GetFiles()) {
-		wire.CloseAll(folders)
-		return nil, refuse("open files of consoles", monitorv1.ErrorKind_ERROR_KIND_INVALID, "their number is not that of the folders")
-	}
+	consoles := start.GetPlan().GetConsoles()
 	files := make(map[string]*consolelog.Log, len(folders))
-	for i, f := range start.GetFiles() {
-		alias := f.GetAlias()
-		files[alias].Close()
-		files[alias] = consolelog.Open(consolelog.Options{
-			Folder: folders[i], Name: f.GetName(), Raw: true,
-			MaxBytes: int64(min(start.GetLog().GetMaxBytes(), math.MaxInt64)), MaxFiles: int(min(start.GetLog().GetMaxFiles(), math.MaxInt32)),
-			Fault: func(err error) {
-				m.log.Write(logline.Warn, "file of console cannot be written", logline.String("console", alias), logline.Err(err))
-			},
-		})
+	for i, name := range start.GetFiles() {
+		if name == "" || len(folders) == 0 || i >= len(consoles) {
+			continue
+		}
+		files[consoles[i].GetAlias()] = m.openIn(folders[0], name, start.GetLog())
+		folders = folders[1:]
+	}
+	if len(folders) > 0 {
+		wire.CloseAll(folders)
+		Cgroups{Files: files}.closeFiles()
+		return nil, refuse("open files of consoles", monitorv1.ErrorKind_ERROR_KIND_INVALID, "there are more folders than files")
 	}
 	return files, nil
 }

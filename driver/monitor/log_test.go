@@ -144,7 +144,7 @@ func TestFileOfAConsole(t *testing.T) {
 	script := fmt.Sprintf("echo run; if [ -e %[1]s ]; then printf bye; exit; fi; touch %[1]s; kill -HUP $$", filepath.Join(dir, "again"))
 	folder := openFolder(t, dir)
 	started, err := d.Start(h.ctx, shell(script, &monitorv1.Policy{OnReboot: monitorv1.Action_ACTION_RESTART}), client.Cgroups{}, client.Logs{
-		Folder: openFolder(t, logs), Files: []client.ConsoleFile{{Alias: "console0", Folder: folder, Name: "web.out"}},
+		Folder: openFolder(t, logs), Files: []client.ConsoleFile{{Folder: folder, Name: "web.out"}},
 	})
 	if err != nil {
 		t.Fatal(err)

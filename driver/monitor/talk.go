@@ -139,8 +139,14 @@ func (m *monitor) openLog(p *monitorv1.LogPolicy, descriptors *wire.Descriptors)
 	if len(folders) == 0 {
 		return nil
 	}
+	return m.openIn(folders[0], "", p)
+}
+
+// openIn opens the log of the consoles in a folder or, if it has a name, the file of a console.
+func (m *monitor) openIn(folder *os.File, name string, p *monitorv1.LogPolicy) *consolelog.Log {
 	return consolelog.Open(consolelog.Options{
-		Folder: folders[0], MaxBytes: int64(min(p.GetMaxBytes(), math.MaxInt64)), MaxFiles: int(min(p.GetMaxFiles(), math.MaxInt32)),
+		Folder: folder, Name: name, Raw: name != "",
+		MaxBytes: int64(min(p.GetMaxBytes(), math.MaxInt64)), MaxFiles: int(min(p.GetMaxFiles(), math.MaxInt32)),
 		Fault: func(err error) { m.log.Write(logline.Warn, "console log cannot be written", logline.Err(err)) },
 	})
 }

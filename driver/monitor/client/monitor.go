@@ -56,14 +56,12 @@ type Logs struct {
 	// MaxBytes is the most that a file holds, MaxFiles how many there are; 0 are the monitor's defaults.
 	MaxBytes uint64
 	MaxFiles uint32
-	// Files are what consoles are written to beside that.
+	// Files are what consoles are written to beside that, in the order of the consoles; one without a folder is none.
 	Files []ConsoleFile
 }
 
 // ConsoleFile is a file that gets what a console says as it is.
 type ConsoleFile struct {
-	// Alias of the console.
-	Alias string
 	// Folder of the file; it stays the caller's.
 	Folder *os.File
 	// Name in the folder.
@@ -106,7 +104,11 @@ func (m *Monitor) Start(ctx context.Context, plan *monitorv1.Plan, cgroups Cgrou
 		files = append(files, logs.Folder)
 	}
 	for _, f := range logs.Files {
-		start.Files = append(start.Files, &monitorv1.ConsoleFile{Alias: f.Alias, Name: f.Name})
+		if f.Folder == nil {
+			start.Files = append(start.Files, "")
+			continue
+		}
+		start.Files = append(start.Files, f.Name)
 		request.Descriptors = append(request.Descriptors, monitorv1.DescriptorKind_DESCRIPTOR_KIND_CONSOLE_FOLDER)
 		files = append(files, f.Folder)
 	}

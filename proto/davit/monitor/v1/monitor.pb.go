@@ -1072,9 +1072,9 @@ type Start struct {
 	Plan *Plan `protobuf:"bytes,1,opt,name=plan" json:"plan,omitempty"`
 	// How large its logs may be.
 	Log *LogPolicy `protobuf:"bytes,2,opt,name=log" json:"log,omitempty"`
-	// Consoles that are also written to files of their own, within the same bounds. The descriptor of the folder of each travels with the
-	// frame, in order.
-	Files         []*ConsoleFile `protobuf:"bytes,3,rep,name=files" json:"files,omitempty"`
+	// Names of the files that get what a console says as it is, in the order of the consoles and within the same bounds; empty for
+	// those without, also at the end. The descriptor of the folder of each file travels with the frame, in order.
+	Files         []string `protobuf:"bytes,3,rep,name=files" json:"files,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1123,66 +1123,11 @@ func (x *Start) GetLog() *LogPolicy {
 	return nil
 }
 
-func (x *Start) GetFiles() []*ConsoleFile {
+func (x *Start) GetFiles() []string {
 	if x != nil {
 		return x.Files
 	}
 	return nil
-}
-
-// ConsoleFile is a file that gets what a console says as it is.
-type ConsoleFile struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Alias of the console.
-	Alias string `protobuf:"bytes,1,opt,name=alias" json:"alias,omitempty"`
-	// Name of the file in its folder.
-	Name          string `protobuf:"bytes,2,opt,name=name" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ConsoleFile) Reset() {
-	*x = ConsoleFile{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ConsoleFile) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ConsoleFile) ProtoMessage() {}
-
-func (x *ConsoleFile) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ConsoleFile.ProtoReflect.Descriptor instead.
-func (*ConsoleFile) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{6}
-}
-
-func (x *ConsoleFile) GetAlias() string {
-	if x != nil {
-		return x.Alias
-	}
-	return ""
-}
-
-func (x *ConsoleFile) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
 }
 
 // LogPolicy bounds the logs of a container's consoles.
@@ -1198,7 +1143,7 @@ type LogPolicy struct {
 
 func (x *LogPolicy) Reset() {
 	*x = LogPolicy{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[7]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1210,7 +1155,7 @@ func (x *LogPolicy) String() string {
 func (*LogPolicy) ProtoMessage() {}
 
 func (x *LogPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[7]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1223,7 +1168,7 @@ func (x *LogPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogPolicy.ProtoReflect.Descriptor instead.
 func (*LogPolicy) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{7}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *LogPolicy) GetMaxBytes() uint64 {
@@ -1253,7 +1198,7 @@ type Started struct {
 
 func (x *Started) Reset() {
 	*x = Started{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[8]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1265,7 +1210,7 @@ func (x *Started) String() string {
 func (*Started) ProtoMessage() {}
 
 func (x *Started) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[8]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1278,7 +1223,7 @@ func (x *Started) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Started.ProtoReflect.Descriptor instead.
 func (*Started) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{8}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Started) GetPid() uint32 {
@@ -1304,7 +1249,7 @@ type GetState struct {
 
 func (x *GetState) Reset() {
 	*x = GetState{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[9]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1316,7 +1261,7 @@ func (x *GetState) String() string {
 func (*GetState) ProtoMessage() {}
 
 func (x *GetState) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[9]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1329,7 +1274,7 @@ func (x *GetState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetState.ProtoReflect.Descriptor instead.
 func (*GetState) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{9}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{8}
 }
 
 // GetPlan asks for the plan of the boots that follow: the one of the start with the changes of its devices. While one is made it
@@ -1342,7 +1287,7 @@ type GetPlan struct {
 
 func (x *GetPlan) Reset() {
 	*x = GetPlan{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[10]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1354,7 +1299,7 @@ func (x *GetPlan) String() string {
 func (*GetPlan) ProtoMessage() {}
 
 func (x *GetPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[10]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1367,7 +1312,7 @@ func (x *GetPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPlan.ProtoReflect.Descriptor instead.
 func (*GetPlan) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{10}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{9}
 }
 
 // State is what a container does.
@@ -1393,7 +1338,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[11]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1405,7 +1350,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[11]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1418,7 +1363,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{11}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *State) GetPhase() Phase {
@@ -1489,7 +1434,7 @@ type Exit struct {
 
 func (x *Exit) Reset() {
 	*x = Exit{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[12]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1501,7 +1446,7 @@ func (x *Exit) String() string {
 func (*Exit) ProtoMessage() {}
 
 func (x *Exit) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[12]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1514,7 +1459,7 @@ func (x *Exit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exit.ProtoReflect.Descriptor instead.
 func (*Exit) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{12}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Exit) GetHow() isExit_How {
@@ -1594,7 +1539,7 @@ type Signal struct {
 
 func (x *Signal) Reset() {
 	*x = Signal{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[13]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1606,7 +1551,7 @@ func (x *Signal) String() string {
 func (*Signal) ProtoMessage() {}
 
 func (x *Signal) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[13]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1619,7 +1564,7 @@ func (x *Signal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signal.ProtoReflect.Descriptor instead.
 func (*Signal) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{13}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Signal) GetSignal() uint32 {
@@ -1640,7 +1585,7 @@ type Initctl struct {
 
 func (x *Initctl) Reset() {
 	*x = Initctl{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[14]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1652,7 +1597,7 @@ func (x *Initctl) String() string {
 func (*Initctl) ProtoMessage() {}
 
 func (x *Initctl) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[14]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1665,7 +1610,7 @@ func (x *Initctl) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Initctl.ProtoReflect.Descriptor instead.
 func (*Initctl) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{14}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Initctl) GetRunlevel() uint32 {
@@ -1684,7 +1629,7 @@ type Disarm struct {
 
 func (x *Disarm) Reset() {
 	*x = Disarm{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[15]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1696,7 +1641,7 @@ func (x *Disarm) String() string {
 func (*Disarm) ProtoMessage() {}
 
 func (x *Disarm) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[15]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1709,7 +1654,7 @@ func (x *Disarm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disarm.ProtoReflect.Descriptor instead.
 func (*Disarm) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{15}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{14}
 }
 
 // SetPolicy puts a policy in the place of the plan's, for the ends of init from then on: a restart that is held back comes
@@ -1726,7 +1671,7 @@ type SetPolicy struct {
 
 func (x *SetPolicy) Reset() {
 	*x = SetPolicy{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[16]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1738,7 +1683,7 @@ func (x *SetPolicy) String() string {
 func (*SetPolicy) ProtoMessage() {}
 
 func (x *SetPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[16]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1751,7 +1696,7 @@ func (x *SetPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPolicy.ProtoReflect.Descriptor instead.
 func (*SetPolicy) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{16}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SetPolicy) GetPolicy() *Policy {
@@ -1779,7 +1724,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[17]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1791,7 +1736,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[17]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1804,7 +1749,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{17}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Limits) GetMemoryBytes() uint64 {
@@ -1828,7 +1773,7 @@ type Intend struct {
 
 func (x *Intend) Reset() {
 	*x = Intend{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[18]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1840,7 +1785,7 @@ func (x *Intend) String() string {
 func (*Intend) ProtoMessage() {}
 
 func (x *Intend) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[18]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1853,7 +1798,7 @@ func (x *Intend) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Intend.ProtoReflect.Descriptor instead.
 func (*Intend) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{18}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Intend) GetIntent() Intent {
@@ -1881,7 +1826,7 @@ type Furnish struct {
 
 func (x *Furnish) Reset() {
 	*x = Furnish{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[19]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1893,7 +1838,7 @@ func (x *Furnish) String() string {
 func (*Furnish) ProtoMessage() {}
 
 func (x *Furnish) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[19]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1906,7 +1851,7 @@ func (x *Furnish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Furnish.ProtoReflect.Descriptor instead.
 func (*Furnish) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{19}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{18}
 }
 
 // Furnishing tells of a network namespace that is to be furnished. It travels with the frame.
@@ -1920,7 +1865,7 @@ type Furnishing struct {
 
 func (x *Furnishing) Reset() {
 	*x = Furnishing{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[20]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1932,7 +1877,7 @@ func (x *Furnishing) String() string {
 func (*Furnishing) ProtoMessage() {}
 
 func (x *Furnishing) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[20]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1945,7 +1890,7 @@ func (x *Furnishing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Furnishing.ProtoReflect.Descriptor instead.
 func (*Furnishing) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{20}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Furnishing) GetDescriptors() []DescriptorKind {
@@ -1966,7 +1911,7 @@ type Furnished struct {
 
 func (x *Furnished) Reset() {
 	*x = Furnished{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[21]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1978,7 +1923,7 @@ func (x *Furnished) String() string {
 func (*Furnished) ProtoMessage() {}
 
 func (x *Furnished) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[21]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1991,7 +1936,7 @@ func (x *Furnished) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Furnished.ProtoReflect.Descriptor instead.
 func (*Furnished) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{21}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Furnished) GetError() *Error {
@@ -2025,7 +1970,7 @@ type Revise struct {
 
 func (x *Revise) Reset() {
 	*x = Revise{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[22]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2037,7 +1982,7 @@ func (x *Revise) String() string {
 func (*Revise) ProtoMessage() {}
 
 func (x *Revise) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[22]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2050,7 +1995,7 @@ func (x *Revise) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revise.ProtoReflect.Descriptor instead.
 func (*Revise) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{22}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Revise) GetPlan() *Plan {
@@ -2106,7 +2051,7 @@ type Quit struct {
 
 func (x *Quit) Reset() {
 	*x = Quit{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[23]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2118,7 +2063,7 @@ func (x *Quit) String() string {
 func (*Quit) ProtoMessage() {}
 
 func (x *Quit) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[23]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2131,7 +2076,7 @@ func (x *Quit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quit.ProtoReflect.Descriptor instead.
 func (*Quit) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{23}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Quit) GetKill() bool {
@@ -2152,7 +2097,7 @@ type Watch struct {
 
 func (x *Watch) Reset() {
 	*x = Watch{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[24]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2164,7 +2109,7 @@ func (x *Watch) String() string {
 func (*Watch) ProtoMessage() {}
 
 func (x *Watch) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[24]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2177,7 +2122,7 @@ func (x *Watch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Watch.ProtoReflect.Descriptor instead.
 func (*Watch) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{24}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Watch) GetAfter() uint64 {
@@ -2198,7 +2143,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[25]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2210,7 +2155,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[25]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2223,7 +2168,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{25}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Ack) GetSequence() uint64 {
@@ -2255,7 +2200,7 @@ type MonitorEvent struct {
 
 func (x *MonitorEvent) Reset() {
 	*x = MonitorEvent{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[26]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2267,7 +2212,7 @@ func (x *MonitorEvent) String() string {
 func (*MonitorEvent) ProtoMessage() {}
 
 func (x *MonitorEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[26]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2280,7 +2225,7 @@ func (x *MonitorEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorEvent.ProtoReflect.Descriptor instead.
 func (*MonitorEvent) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{26}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *MonitorEvent) GetSequence() uint64 {
@@ -2389,7 +2334,7 @@ type InitExited struct {
 
 func (x *InitExited) Reset() {
 	*x = InitExited{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[27]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2401,7 +2346,7 @@ func (x *InitExited) String() string {
 func (*InitExited) ProtoMessage() {}
 
 func (x *InitExited) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[27]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2414,7 +2359,7 @@ func (x *InitExited) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InitExited.ProtoReflect.Descriptor instead.
 func (*InitExited) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{27}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *InitExited) GetExit() *Exit {
@@ -2462,7 +2407,7 @@ type Restarted struct {
 
 func (x *Restarted) Reset() {
 	*x = Restarted{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[28]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2474,7 +2419,7 @@ func (x *Restarted) String() string {
 func (*Restarted) ProtoMessage() {}
 
 func (x *Restarted) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[28]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2487,7 +2432,7 @@ func (x *Restarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Restarted.ProtoReflect.Descriptor instead.
 func (*Restarted) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{28}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Restarted) GetPid() uint32 {
@@ -2529,7 +2474,7 @@ type RestartFailed struct {
 
 func (x *RestartFailed) Reset() {
 	*x = RestartFailed{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[29]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2541,7 +2486,7 @@ func (x *RestartFailed) String() string {
 func (*RestartFailed) ProtoMessage() {}
 
 func (x *RestartFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[29]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2554,7 +2499,7 @@ func (x *RestartFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestartFailed.ProtoReflect.Descriptor instead.
 func (*RestartFailed) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{29}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RestartFailed) GetError() *Error {
@@ -2585,7 +2530,7 @@ type OpenConsole struct {
 
 func (x *OpenConsole) Reset() {
 	*x = OpenConsole{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[30]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2597,7 +2542,7 @@ func (x *OpenConsole) String() string {
 func (*OpenConsole) ProtoMessage() {}
 
 func (x *OpenConsole) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[30]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2610,7 +2555,7 @@ func (x *OpenConsole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenConsole.ProtoReflect.Descriptor instead.
 func (*OpenConsole) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{30}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *OpenConsole) GetAlias() string {
@@ -2678,7 +2623,7 @@ type Exec struct {
 
 func (x *Exec) Reset() {
 	*x = Exec{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[31]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2690,7 +2635,7 @@ func (x *Exec) String() string {
 func (*Exec) ProtoMessage() {}
 
 func (x *Exec) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[31]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2703,7 +2648,7 @@ func (x *Exec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exec.ProtoReflect.Descriptor instead.
 func (*Exec) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{31}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Exec) GetId() string {
@@ -2773,7 +2718,7 @@ type StreamInput struct {
 
 func (x *StreamInput) Reset() {
 	*x = StreamInput{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[32]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2785,7 +2730,7 @@ func (x *StreamInput) String() string {
 func (*StreamInput) ProtoMessage() {}
 
 func (x *StreamInput) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[32]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2798,7 +2743,7 @@ func (x *StreamInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamInput.ProtoReflect.Descriptor instead.
 func (*StreamInput) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{32}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *StreamInput) GetInput() isStreamInput_Input {
@@ -2889,7 +2834,7 @@ type WindowSize struct {
 
 func (x *WindowSize) Reset() {
 	*x = WindowSize{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[33]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2901,7 +2846,7 @@ func (x *WindowSize) String() string {
 func (*WindowSize) ProtoMessage() {}
 
 func (x *WindowSize) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[33]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2914,7 +2859,7 @@ func (x *WindowSize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WindowSize.ProtoReflect.Descriptor instead.
 func (*WindowSize) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{33}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *WindowSize) GetRows() uint32 {
@@ -2951,7 +2896,7 @@ type StreamOutput struct {
 
 func (x *StreamOutput) Reset() {
 	*x = StreamOutput{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[34]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2963,7 +2908,7 @@ func (x *StreamOutput) String() string {
 func (*StreamOutput) ProtoMessage() {}
 
 func (x *StreamOutput) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[34]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2976,7 +2921,7 @@ func (x *StreamOutput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamOutput.ProtoReflect.Descriptor instead.
 func (*StreamOutput) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{34}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *StreamOutput) GetOutput() isStreamOutput_Output {
@@ -3101,7 +3046,7 @@ type StreamOpened struct {
 
 func (x *StreamOpened) Reset() {
 	*x = StreamOpened{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[35]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3113,7 +3058,7 @@ func (x *StreamOpened) String() string {
 func (*StreamOpened) ProtoMessage() {}
 
 func (x *StreamOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[35]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3126,7 +3071,7 @@ func (x *StreamOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamOpened.ProtoReflect.Descriptor instead.
 func (*StreamOpened) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{35}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *StreamOpened) GetPid() uint32 {
@@ -3163,7 +3108,7 @@ type StreamData struct {
 
 func (x *StreamData) Reset() {
 	*x = StreamData{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[36]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3175,7 +3120,7 @@ func (x *StreamData) String() string {
 func (*StreamData) ProtoMessage() {}
 
 func (x *StreamData) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[36]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3188,7 +3133,7 @@ func (x *StreamData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamData.ProtoReflect.Descriptor instead.
 func (*StreamData) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{36}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *StreamData) GetOffset() uint64 {
@@ -3216,7 +3161,7 @@ type StreamClosed struct {
 
 func (x *StreamClosed) Reset() {
 	*x = StreamClosed{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[37]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3228,7 +3173,7 @@ func (x *StreamClosed) String() string {
 func (*StreamClosed) ProtoMessage() {}
 
 func (x *StreamClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[37]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3241,7 +3186,7 @@ func (x *StreamClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamClosed.ProtoReflect.Descriptor instead.
 func (*StreamClosed) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{37}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *StreamClosed) GetTaken() bool {
@@ -3274,7 +3219,7 @@ type KeeperRequest struct {
 
 func (x *KeeperRequest) Reset() {
 	*x = KeeperRequest{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[38]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3286,7 +3231,7 @@ func (x *KeeperRequest) String() string {
 func (*KeeperRequest) ProtoMessage() {}
 
 func (x *KeeperRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[38]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3299,7 +3244,7 @@ func (x *KeeperRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeeperRequest.ProtoReflect.Descriptor instead.
 func (*KeeperRequest) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{38}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *KeeperRequest) GetRequest() isKeeperRequest_Request {
@@ -3454,7 +3399,7 @@ type KeeperResponse struct {
 
 func (x *KeeperResponse) Reset() {
 	*x = KeeperResponse{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[39]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3466,7 +3411,7 @@ func (x *KeeperResponse) String() string {
 func (*KeeperResponse) ProtoMessage() {}
 
 func (x *KeeperResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[39]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3479,7 +3424,7 @@ func (x *KeeperResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeeperResponse.ProtoReflect.Descriptor instead.
 func (*KeeperResponse) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{39}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *KeeperResponse) GetError() *Error {
@@ -3584,7 +3529,7 @@ type Spawn struct {
 
 func (x *Spawn) Reset() {
 	*x = Spawn{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[40]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3596,7 +3541,7 @@ func (x *Spawn) String() string {
 func (*Spawn) ProtoMessage() {}
 
 func (x *Spawn) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[40]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3609,7 +3554,7 @@ func (x *Spawn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Spawn.ProtoReflect.Descriptor instead.
 func (*Spawn) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{40}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Spawn) GetUuid() string {
@@ -3637,7 +3582,7 @@ type Spawned struct {
 
 func (x *Spawned) Reset() {
 	*x = Spawned{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[41]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3649,7 +3594,7 @@ func (x *Spawned) String() string {
 func (*Spawned) ProtoMessage() {}
 
 func (x *Spawned) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[41]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3662,7 +3607,7 @@ func (x *Spawned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Spawned.ProtoReflect.Descriptor instead.
 func (*Spawned) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{41}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Spawned) GetPid() uint32 {
@@ -3689,7 +3634,7 @@ type Assign struct {
 
 func (x *Assign) Reset() {
 	*x = Assign{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[42]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3701,7 +3646,7 @@ func (x *Assign) String() string {
 func (*Assign) ProtoMessage() {}
 
 func (x *Assign) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[42]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3714,7 +3659,7 @@ func (x *Assign) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assign.ProtoReflect.Descriptor instead.
 func (*Assign) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{42}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Assign) GetUuid() string {
@@ -3755,7 +3700,7 @@ type Deposit struct {
 
 func (x *Deposit) Reset() {
 	*x = Deposit{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[43]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3767,7 +3712,7 @@ func (x *Deposit) String() string {
 func (*Deposit) ProtoMessage() {}
 
 func (x *Deposit) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[43]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3780,7 +3725,7 @@ func (x *Deposit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deposit.ProtoReflect.Descriptor instead.
 func (*Deposit) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{43}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Deposit) GetUuid() string {
@@ -3822,7 +3767,7 @@ type Withdraw struct {
 
 func (x *Withdraw) Reset() {
 	*x = Withdraw{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[44]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3834,7 +3779,7 @@ func (x *Withdraw) String() string {
 func (*Withdraw) ProtoMessage() {}
 
 func (x *Withdraw) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[44]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3847,7 +3792,7 @@ func (x *Withdraw) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Withdraw.ProtoReflect.Descriptor instead.
 func (*Withdraw) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{44}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Withdraw) GetUuid() string {
@@ -3868,7 +3813,7 @@ type Forget struct {
 
 func (x *Forget) Reset() {
 	*x = Forget{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[45]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3880,7 +3825,7 @@ func (x *Forget) String() string {
 func (*Forget) ProtoMessage() {}
 
 func (x *Forget) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[45]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3893,7 +3838,7 @@ func (x *Forget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Forget.ProtoReflect.Descriptor instead.
 func (*Forget) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{45}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Forget) GetUuid() string {
@@ -3916,7 +3861,7 @@ type WaitOrphan struct {
 
 func (x *WaitOrphan) Reset() {
 	*x = WaitOrphan{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[46]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3928,7 +3873,7 @@ func (x *WaitOrphan) String() string {
 func (*WaitOrphan) ProtoMessage() {}
 
 func (x *WaitOrphan) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[46]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3941,7 +3886,7 @@ func (x *WaitOrphan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitOrphan.ProtoReflect.Descriptor instead.
 func (*WaitOrphan) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{46}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *WaitOrphan) GetUuid() string {
@@ -3967,7 +3912,7 @@ type ListMonitors struct {
 
 func (x *ListMonitors) Reset() {
 	*x = ListMonitors{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[47]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3979,7 +3924,7 @@ func (x *ListMonitors) String() string {
 func (*ListMonitors) ProtoMessage() {}
 
 func (x *ListMonitors) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[47]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3992,7 +3937,7 @@ func (x *ListMonitors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMonitors.ProtoReflect.Descriptor instead.
 func (*ListMonitors) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{47}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{46}
 }
 
 // MonitorList lists monitors.
@@ -4006,7 +3951,7 @@ type MonitorList struct {
 
 func (x *MonitorList) Reset() {
 	*x = MonitorList{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[48]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4018,7 +3963,7 @@ func (x *MonitorList) String() string {
 func (*MonitorList) ProtoMessage() {}
 
 func (x *MonitorList) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[48]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4031,7 +3976,7 @@ func (x *MonitorList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorList.ProtoReflect.Descriptor instead.
 func (*MonitorList) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{48}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *MonitorList) GetMonitors() []*MonitorEntry {
@@ -4056,7 +4001,7 @@ type MonitorEntry struct {
 
 func (x *MonitorEntry) Reset() {
 	*x = MonitorEntry{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[49]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4068,7 +4013,7 @@ func (x *MonitorEntry) String() string {
 func (*MonitorEntry) ProtoMessage() {}
 
 func (x *MonitorEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[49]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4081,7 +4026,7 @@ func (x *MonitorEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorEntry.ProtoReflect.Descriptor instead.
 func (*MonitorEntry) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{49}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *MonitorEntry) GetUuid() string {
@@ -4153,14 +4098,11 @@ const file_davit_monitor_v1_monitor_proto_rawDesc = "" +
 	"\vdescriptors\x18\x0f \x03(\x0e2 .davit.monitor.v1.DescriptorKindR\vdescriptorsB\n" +
 	"\n" +
 	"\bresponse\"\x06\n" +
-	"\x04Done\"\x97\x01\n" +
+	"\x04Done\"x\n" +
 	"\x05Start\x12*\n" +
 	"\x04plan\x18\x01 \x01(\v2\x16.davit.monitor.v1.PlanR\x04plan\x12-\n" +
-	"\x03log\x18\x02 \x01(\v2\x1b.davit.monitor.v1.LogPolicyR\x03log\x123\n" +
-	"\x05files\x18\x03 \x03(\v2\x1d.davit.monitor.v1.ConsoleFileR\x05files\"7\n" +
-	"\vConsoleFile\x12\x14\n" +
-	"\x05alias\x18\x01 \x01(\tR\x05alias\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"E\n" +
+	"\x03log\x18\x02 \x01(\v2\x1b.davit.monitor.v1.LogPolicyR\x03log\x12\x14\n" +
+	"\x05files\x18\x03 \x03(\tR\x05files\"E\n" +
 	"\tLogPolicy\x12\x1b\n" +
 	"\tmax_bytes\x18\x01 \x01(\x04R\bmaxBytes\x12\x1b\n" +
 	"\tmax_files\x18\x02 \x01(\rR\bmaxFiles\"<\n" +
@@ -4399,7 +4341,7 @@ func file_davit_monitor_v1_monitor_proto_rawDescGZIP() []byte {
 }
 
 var file_davit_monitor_v1_monitor_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_davit_monitor_v1_monitor_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_davit_monitor_v1_monitor_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_davit_monitor_v1_monitor_proto_goTypes = []any{
 	(ErrorKind)(0),          // 0: davit.monitor.v1.ErrorKind
 	(DescriptorKind)(0),     // 1: davit.monitor.v1.DescriptorKind
@@ -4413,133 +4355,131 @@ var file_davit_monitor_v1_monitor_proto_goTypes = []any{
 	(*MonitorResponse)(nil), // 9: davit.monitor.v1.MonitorResponse
 	(*Done)(nil),            // 10: davit.monitor.v1.Done
 	(*Start)(nil),           // 11: davit.monitor.v1.Start
-	(*ConsoleFile)(nil),     // 12: davit.monitor.v1.ConsoleFile
-	(*LogPolicy)(nil),       // 13: davit.monitor.v1.LogPolicy
-	(*Started)(nil),         // 14: davit.monitor.v1.Started
-	(*GetState)(nil),        // 15: davit.monitor.v1.GetState
-	(*GetPlan)(nil),         // 16: davit.monitor.v1.GetPlan
-	(*State)(nil),           // 17: davit.monitor.v1.State
-	(*Exit)(nil),            // 18: davit.monitor.v1.Exit
-	(*Signal)(nil),          // 19: davit.monitor.v1.Signal
-	(*Initctl)(nil),         // 20: davit.monitor.v1.Initctl
-	(*Disarm)(nil),          // 21: davit.monitor.v1.Disarm
-	(*SetPolicy)(nil),       // 22: davit.monitor.v1.SetPolicy
-	(*Limits)(nil),          // 23: davit.monitor.v1.Limits
-	(*Intend)(nil),          // 24: davit.monitor.v1.Intend
-	(*Furnish)(nil),         // 25: davit.monitor.v1.Furnish
-	(*Furnishing)(nil),      // 26: davit.monitor.v1.Furnishing
-	(*Furnished)(nil),       // 27: davit.monitor.v1.Furnished
-	(*Revise)(nil),          // 28: davit.monitor.v1.Revise
-	(*Quit)(nil),            // 29: davit.monitor.v1.Quit
-	(*Watch)(nil),           // 30: davit.monitor.v1.Watch
-	(*Ack)(nil),             // 31: davit.monitor.v1.Ack
-	(*MonitorEvent)(nil),    // 32: davit.monitor.v1.MonitorEvent
-	(*InitExited)(nil),      // 33: davit.monitor.v1.InitExited
-	(*Restarted)(nil),       // 34: davit.monitor.v1.Restarted
-	(*RestartFailed)(nil),   // 35: davit.monitor.v1.RestartFailed
-	(*OpenConsole)(nil),     // 36: davit.monitor.v1.OpenConsole
-	(*Exec)(nil),            // 37: davit.monitor.v1.Exec
-	(*StreamInput)(nil),     // 38: davit.monitor.v1.StreamInput
-	(*WindowSize)(nil),      // 39: davit.monitor.v1.WindowSize
-	(*StreamOutput)(nil),    // 40: davit.monitor.v1.StreamOutput
-	(*StreamOpened)(nil),    // 41: davit.monitor.v1.StreamOpened
-	(*StreamData)(nil),      // 42: davit.monitor.v1.StreamData
-	(*StreamClosed)(nil),    // 43: davit.monitor.v1.StreamClosed
-	(*KeeperRequest)(nil),   // 44: davit.monitor.v1.KeeperRequest
-	(*KeeperResponse)(nil),  // 45: davit.monitor.v1.KeeperResponse
-	(*Spawn)(nil),           // 46: davit.monitor.v1.Spawn
-	(*Spawned)(nil),         // 47: davit.monitor.v1.Spawned
-	(*Assign)(nil),          // 48: davit.monitor.v1.Assign
-	(*Deposit)(nil),         // 49: davit.monitor.v1.Deposit
-	(*Withdraw)(nil),        // 50: davit.monitor.v1.Withdraw
-	(*Forget)(nil),          // 51: davit.monitor.v1.Forget
-	(*WaitOrphan)(nil),      // 52: davit.monitor.v1.WaitOrphan
-	(*ListMonitors)(nil),    // 53: davit.monitor.v1.ListMonitors
-	(*MonitorList)(nil),     // 54: davit.monitor.v1.MonitorList
-	(*MonitorEntry)(nil),    // 55: davit.monitor.v1.MonitorEntry
-	(*Plan)(nil),            // 56: davit.monitor.v1.Plan
-	(*Policy)(nil),          // 57: davit.monitor.v1.Policy
-	(*DeviceNode)(nil),      // 58: davit.monitor.v1.DeviceNode
-	(*Operation)(nil),       // 59: davit.monitor.v1.Operation
-	(Action)(0),             // 60: davit.monitor.v1.Action
-	(*Process)(nil),         // 61: davit.monitor.v1.Process
+	(*LogPolicy)(nil),       // 12: davit.monitor.v1.LogPolicy
+	(*Started)(nil),         // 13: davit.monitor.v1.Started
+	(*GetState)(nil),        // 14: davit.monitor.v1.GetState
+	(*GetPlan)(nil),         // 15: davit.monitor.v1.GetPlan
+	(*State)(nil),           // 16: davit.monitor.v1.State
+	(*Exit)(nil),            // 17: davit.monitor.v1.Exit
+	(*Signal)(nil),          // 18: davit.monitor.v1.Signal
+	(*Initctl)(nil),         // 19: davit.monitor.v1.Initctl
+	(*Disarm)(nil),          // 20: davit.monitor.v1.Disarm
+	(*SetPolicy)(nil),       // 21: davit.monitor.v1.SetPolicy
+	(*Limits)(nil),          // 22: davit.monitor.v1.Limits
+	(*Intend)(nil),          // 23: davit.monitor.v1.Intend
+	(*Furnish)(nil),         // 24: davit.monitor.v1.Furnish
+	(*Furnishing)(nil),      // 25: davit.monitor.v1.Furnishing
+	(*Furnished)(nil),       // 26: davit.monitor.v1.Furnished
+	(*Revise)(nil),          // 27: davit.monitor.v1.Revise
+	(*Quit)(nil),            // 28: davit.monitor.v1.Quit
+	(*Watch)(nil),           // 29: davit.monitor.v1.Watch
+	(*Ack)(nil),             // 30: davit.monitor.v1.Ack
+	(*MonitorEvent)(nil),    // 31: davit.monitor.v1.MonitorEvent
+	(*InitExited)(nil),      // 32: davit.monitor.v1.InitExited
+	(*Restarted)(nil),       // 33: davit.monitor.v1.Restarted
+	(*RestartFailed)(nil),   // 34: davit.monitor.v1.RestartFailed
+	(*OpenConsole)(nil),     // 35: davit.monitor.v1.OpenConsole
+	(*Exec)(nil),            // 36: davit.monitor.v1.Exec
+	(*StreamInput)(nil),     // 37: davit.monitor.v1.StreamInput
+	(*WindowSize)(nil),      // 38: davit.monitor.v1.WindowSize
+	(*StreamOutput)(nil),    // 39: davit.monitor.v1.StreamOutput
+	(*StreamOpened)(nil),    // 40: davit.monitor.v1.StreamOpened
+	(*StreamData)(nil),      // 41: davit.monitor.v1.StreamData
+	(*StreamClosed)(nil),    // 42: davit.monitor.v1.StreamClosed
+	(*KeeperRequest)(nil),   // 43: davit.monitor.v1.KeeperRequest
+	(*KeeperResponse)(nil),  // 44: davit.monitor.v1.KeeperResponse
+	(*Spawn)(nil),           // 45: davit.monitor.v1.Spawn
+	(*Spawned)(nil),         // 46: davit.monitor.v1.Spawned
+	(*Assign)(nil),          // 47: davit.monitor.v1.Assign
+	(*Deposit)(nil),         // 48: davit.monitor.v1.Deposit
+	(*Withdraw)(nil),        // 49: davit.monitor.v1.Withdraw
+	(*Forget)(nil),          // 50: davit.monitor.v1.Forget
+	(*WaitOrphan)(nil),      // 51: davit.monitor.v1.WaitOrphan
+	(*ListMonitors)(nil),    // 52: davit.monitor.v1.ListMonitors
+	(*MonitorList)(nil),     // 53: davit.monitor.v1.MonitorList
+	(*MonitorEntry)(nil),    // 54: davit.monitor.v1.MonitorEntry
+	(*Plan)(nil),            // 55: davit.monitor.v1.Plan
+	(*Policy)(nil),          // 56: davit.monitor.v1.Policy
+	(*DeviceNode)(nil),      // 57: davit.monitor.v1.DeviceNode
+	(*Operation)(nil),       // 58: davit.monitor.v1.Operation
+	(Action)(0),             // 59: davit.monitor.v1.Action
+	(*Process)(nil),         // 60: davit.monitor.v1.Process
 }
 var file_davit_monitor_v1_monitor_proto_depIdxs = []int32{
 	0,  // 0: davit.monitor.v1.Error.kind:type_name -> davit.monitor.v1.ErrorKind
 	11, // 1: davit.monitor.v1.MonitorRequest.start:type_name -> davit.monitor.v1.Start
-	15, // 2: davit.monitor.v1.MonitorRequest.get_state:type_name -> davit.monitor.v1.GetState
-	19, // 3: davit.monitor.v1.MonitorRequest.signal:type_name -> davit.monitor.v1.Signal
-	30, // 4: davit.monitor.v1.MonitorRequest.watch:type_name -> davit.monitor.v1.Watch
-	36, // 5: davit.monitor.v1.MonitorRequest.open_console:type_name -> davit.monitor.v1.OpenConsole
-	37, // 6: davit.monitor.v1.MonitorRequest.exec:type_name -> davit.monitor.v1.Exec
-	20, // 7: davit.monitor.v1.MonitorRequest.initctl:type_name -> davit.monitor.v1.Initctl
-	29, // 8: davit.monitor.v1.MonitorRequest.quit:type_name -> davit.monitor.v1.Quit
-	21, // 9: davit.monitor.v1.MonitorRequest.disarm:type_name -> davit.monitor.v1.Disarm
-	22, // 10: davit.monitor.v1.MonitorRequest.set_policy:type_name -> davit.monitor.v1.SetPolicy
-	24, // 11: davit.monitor.v1.MonitorRequest.intend:type_name -> davit.monitor.v1.Intend
-	25, // 12: davit.monitor.v1.MonitorRequest.furnish:type_name -> davit.monitor.v1.Furnish
-	28, // 13: davit.monitor.v1.MonitorRequest.revise:type_name -> davit.monitor.v1.Revise
-	16, // 14: davit.monitor.v1.MonitorRequest.get_plan:type_name -> davit.monitor.v1.GetPlan
+	14, // 2: davit.monitor.v1.MonitorRequest.get_state:type_name -> davit.monitor.v1.GetState
+	18, // 3: davit.monitor.v1.MonitorRequest.signal:type_name -> davit.monitor.v1.Signal
+	29, // 4: davit.monitor.v1.MonitorRequest.watch:type_name -> davit.monitor.v1.Watch
+	35, // 5: davit.monitor.v1.MonitorRequest.open_console:type_name -> davit.monitor.v1.OpenConsole
+	36, // 6: davit.monitor.v1.MonitorRequest.exec:type_name -> davit.monitor.v1.Exec
+	19, // 7: davit.monitor.v1.MonitorRequest.initctl:type_name -> davit.monitor.v1.Initctl
+	28, // 8: davit.monitor.v1.MonitorRequest.quit:type_name -> davit.monitor.v1.Quit
+	20, // 9: davit.monitor.v1.MonitorRequest.disarm:type_name -> davit.monitor.v1.Disarm
+	21, // 10: davit.monitor.v1.MonitorRequest.set_policy:type_name -> davit.monitor.v1.SetPolicy
+	23, // 11: davit.monitor.v1.MonitorRequest.intend:type_name -> davit.monitor.v1.Intend
+	24, // 12: davit.monitor.v1.MonitorRequest.furnish:type_name -> davit.monitor.v1.Furnish
+	27, // 13: davit.monitor.v1.MonitorRequest.revise:type_name -> davit.monitor.v1.Revise
+	15, // 14: davit.monitor.v1.MonitorRequest.get_plan:type_name -> davit.monitor.v1.GetPlan
 	1,  // 15: davit.monitor.v1.MonitorRequest.descriptors:type_name -> davit.monitor.v1.DescriptorKind
 	7,  // 16: davit.monitor.v1.MonitorResponse.error:type_name -> davit.monitor.v1.Error
-	14, // 17: davit.monitor.v1.MonitorResponse.started:type_name -> davit.monitor.v1.Started
-	17, // 18: davit.monitor.v1.MonitorResponse.state:type_name -> davit.monitor.v1.State
+	13, // 17: davit.monitor.v1.MonitorResponse.started:type_name -> davit.monitor.v1.Started
+	16, // 18: davit.monitor.v1.MonitorResponse.state:type_name -> davit.monitor.v1.State
 	10, // 19: davit.monitor.v1.MonitorResponse.done:type_name -> davit.monitor.v1.Done
-	56, // 20: davit.monitor.v1.MonitorResponse.plan:type_name -> davit.monitor.v1.Plan
+	55, // 20: davit.monitor.v1.MonitorResponse.plan:type_name -> davit.monitor.v1.Plan
 	1,  // 21: davit.monitor.v1.MonitorResponse.descriptors:type_name -> davit.monitor.v1.DescriptorKind
-	56, // 22: davit.monitor.v1.Start.plan:type_name -> davit.monitor.v1.Plan
-	13, // 23: davit.monitor.v1.Start.log:type_name -> davit.monitor.v1.LogPolicy
-	12, // 24: davit.monitor.v1.Start.files:type_name -> davit.monitor.v1.ConsoleFile
-	2,  // 25: davit.monitor.v1.State.phase:type_name -> davit.monitor.v1.Phase
-	18, // 26: davit.monitor.v1.State.exit:type_name -> davit.monitor.v1.Exit
-	3,  // 27: davit.monitor.v1.State.intent:type_name -> davit.monitor.v1.Intent
-	57, // 28: davit.monitor.v1.SetPolicy.policy:type_name -> davit.monitor.v1.Policy
-	23, // 29: davit.monitor.v1.SetPolicy.limits:type_name -> davit.monitor.v1.Limits
-	3,  // 30: davit.monitor.v1.Intend.intent:type_name -> davit.monitor.v1.Intent
-	1,  // 31: davit.monitor.v1.Furnishing.descriptors:type_name -> davit.monitor.v1.DescriptorKind
-	7,  // 32: davit.monitor.v1.Furnished.error:type_name -> davit.monitor.v1.Error
-	56, // 33: davit.monitor.v1.Revise.plan:type_name -> davit.monitor.v1.Plan
-	58, // 34: davit.monitor.v1.Revise.add_nodes:type_name -> davit.monitor.v1.DeviceNode
-	59, // 35: davit.monitor.v1.Revise.add_mounts:type_name -> davit.monitor.v1.Operation
-	14, // 36: davit.monitor.v1.MonitorEvent.started:type_name -> davit.monitor.v1.Started
-	33, // 37: davit.monitor.v1.MonitorEvent.exited:type_name -> davit.monitor.v1.InitExited
-	34, // 38: davit.monitor.v1.MonitorEvent.restarted:type_name -> davit.monitor.v1.Restarted
-	35, // 39: davit.monitor.v1.MonitorEvent.restart_failed:type_name -> davit.monitor.v1.RestartFailed
-	18, // 40: davit.monitor.v1.InitExited.exit:type_name -> davit.monitor.v1.Exit
-	4,  // 41: davit.monitor.v1.InitExited.cause:type_name -> davit.monitor.v1.Cause
-	60, // 42: davit.monitor.v1.InitExited.action:type_name -> davit.monitor.v1.Action
-	4,  // 43: davit.monitor.v1.Restarted.cause:type_name -> davit.monitor.v1.Cause
-	7,  // 44: davit.monitor.v1.RestartFailed.error:type_name -> davit.monitor.v1.Error
-	5,  // 45: davit.monitor.v1.OpenConsole.start:type_name -> davit.monitor.v1.ConsoleStart
-	61, // 46: davit.monitor.v1.Exec.process:type_name -> davit.monitor.v1.Process
-	39, // 47: davit.monitor.v1.StreamInput.size:type_name -> davit.monitor.v1.WindowSize
-	41, // 48: davit.monitor.v1.StreamOutput.opened:type_name -> davit.monitor.v1.StreamOpened
-	42, // 49: davit.monitor.v1.StreamOutput.data:type_name -> davit.monitor.v1.StreamData
-	18, // 50: davit.monitor.v1.StreamOutput.exit:type_name -> davit.monitor.v1.Exit
-	43, // 51: davit.monitor.v1.StreamOutput.closed:type_name -> davit.monitor.v1.StreamClosed
-	7,  // 52: davit.monitor.v1.StreamOutput.error:type_name -> davit.monitor.v1.Error
-	46, // 53: davit.monitor.v1.KeeperRequest.spawn:type_name -> davit.monitor.v1.Spawn
-	49, // 54: davit.monitor.v1.KeeperRequest.deposit:type_name -> davit.monitor.v1.Deposit
-	50, // 55: davit.monitor.v1.KeeperRequest.withdraw:type_name -> davit.monitor.v1.Withdraw
-	51, // 56: davit.monitor.v1.KeeperRequest.forget:type_name -> davit.monitor.v1.Forget
-	52, // 57: davit.monitor.v1.KeeperRequest.wait_orphan:type_name -> davit.monitor.v1.WaitOrphan
-	53, // 58: davit.monitor.v1.KeeperRequest.list_monitors:type_name -> davit.monitor.v1.ListMonitors
-	29, // 59: davit.monitor.v1.KeeperRequest.quit:type_name -> davit.monitor.v1.Quit
-	1,  // 60: davit.monitor.v1.KeeperRequest.descriptors:type_name -> davit.monitor.v1.DescriptorKind
-	7,  // 61: davit.monitor.v1.KeeperResponse.error:type_name -> davit.monitor.v1.Error
-	47, // 62: davit.monitor.v1.KeeperResponse.spawned:type_name -> davit.monitor.v1.Spawned
-	10, // 63: davit.monitor.v1.KeeperResponse.done:type_name -> davit.monitor.v1.Done
-	18, // 64: davit.monitor.v1.KeeperResponse.exit:type_name -> davit.monitor.v1.Exit
-	54, // 65: davit.monitor.v1.KeeperResponse.monitors:type_name -> davit.monitor.v1.MonitorList
-	1,  // 66: davit.monitor.v1.KeeperResponse.descriptors:type_name -> davit.monitor.v1.DescriptorKind
-	1,  // 67: davit.monitor.v1.Assign.descriptors:type_name -> davit.monitor.v1.DescriptorKind
-	18, // 68: davit.monitor.v1.Deposit.exit:type_name -> davit.monitor.v1.Exit
-	55, // 69: davit.monitor.v1.MonitorList.monitors:type_name -> davit.monitor.v1.MonitorEntry
-	70, // [70:70] is the sub-list for method output_type
-	70, // [70:70] is the sub-list for method input_type
-	70, // [70:70] is the sub-list for extension type_name
-	70, // [70:70] is the sub-list for extension extendee
-	0,  // [0:70] is the sub-list for field type_name
+	55, // 22: davit.monitor.v1.Start.plan:type_name -> davit.monitor.v1.Plan
+	12, // 23: davit.monitor.v1.Start.log:type_name -> davit.monitor.v1.LogPolicy
+	2,  // 24: davit.monitor.v1.State.phase:type_name -> davit.monitor.v1.Phase
+	17, // 25: davit.monitor.v1.State.exit:type_name -> davit.monitor.v1.Exit
+	3,  // 26: davit.monitor.v1.State.intent:type_name -> davit.monitor.v1.Intent
+	56, // 27: davit.monitor.v1.SetPolicy.policy:type_name -> davit.monitor.v1.Policy
+	22, // 28: davit.monitor.v1.SetPolicy.limits:type_name -> davit.monitor.v1.Limits
+	3,  // 29: davit.monitor.v1.Intend.intent:type_name -> davit.monitor.v1.Intent
+	1,  // 30: davit.monitor.v1.Furnishing.descriptors:type_name -> davit.monitor.v1.DescriptorKind
+	7,  // 31: davit.monitor.v1.Furnished.error:type_name -> davit.monitor.v1.Error
+	55, // 32: davit.monitor.v1.Revise.plan:type_name -> davit.monitor.v1.Plan
+	57, // 33: davit.monitor.v1.Revise.add_nodes:type_name -> davit.monitor.v1.DeviceNode
+	58, // 34: davit.monitor.v1.Revise.add_mounts:type_name -> davit.monitor.v1.Operation
+	13, // 35: davit.monitor.v1.MonitorEvent.started:type_name -> davit.monitor.v1.Started
+	32, // 36: davit.monitor.v1.MonitorEvent.exited:type_name -> davit.monitor.v1.InitExited
+	33, // 37: davit.monitor.v1.MonitorEvent.restarted:type_name -> davit.monitor.v1.Restarted
+	34, // 38: davit.monitor.v1.MonitorEvent.restart_failed:type_name -> davit.monitor.v1.RestartFailed
+	17, // 39: davit.monitor.v1.InitExited.exit:type_name -> davit.monitor.v1.Exit
+	4,  // 40: davit.monitor.v1.InitExited.cause:type_name -> davit.monitor.v1.Cause
+	59, // 41: davit.monitor.v1.InitExited.action:type_name -> davit.monitor.v1.Action
+	4,  // 42: davit.monitor.v1.Restarted.cause:type_name -> davit.monitor.v1.Cause
+	7,  // 43: davit.monitor.v1.RestartFailed.error:type_name -> davit.monitor.v1.Error
+	5,  // 44: davit.monitor.v1.OpenConsole.start:type_name -> davit.monitor.v1.ConsoleStart
+	60, // 45: davit.monitor.v1.Exec.process:type_name -> davit.monitor.v1.Process
+	38, // 46: davit.monitor.v1.StreamInput.size:type_name -> davit.monitor.v1.WindowSize
+	40, // 47: davit.monitor.v1.StreamOutput.opened:type_name -> davit.monitor.v1.StreamOpened
+	41, // 48: davit.monitor.v1.StreamOutput.data:type_name -> davit.monitor.v1.StreamData
+	17, // 49: davit.monitor.v1.StreamOutput.exit:type_name -> davit.monitor.v1.Exit
+	42, // 50: davit.monitor.v1.StreamOutput.closed:type_name -> davit.monitor.v1.StreamClosed
+	7,  // 51: davit.monitor.v1.StreamOutput.error:type_name -> davit.monitor.v1.Error
+	45, // 52: davit.monitor.v1.KeeperRequest.spawn:type_name -> davit.monitor.v1.Spawn
+	48, // 53: davit.monitor.v1.KeeperRequest.deposit:type_name -> davit.monitor.v1.Deposit
+	49, // 54: davit.monitor.v1.KeeperRequest.withdraw:type_name -> davit.monitor.v1.Withdraw
+	50, // 55: davit.monitor.v1.KeeperRequest.forget:type_name -> davit.monitor.v1.Forget
+	51, // 56: davit.monitor.v1.KeeperRequest.wait_orphan:type_name -> davit.monitor.v1.WaitOrphan
+	52, // 57: davit.monitor.v1.KeeperRequest.list_monitors:type_name -> davit.monitor.v1.ListMonitors
+	28, // 58: davit.monitor.v1.KeeperRequest.quit:type_name -> davit.monitor.v1.Quit
+	1,  // 59: davit.monitor.v1.KeeperRequest.descriptors:type_name -> davit.monitor.v1.DescriptorKind
+	7,  // 60: davit.monitor.v1.KeeperResponse.error:type_name -> davit.monitor.v1.Error
+	46, // 61: davit.monitor.v1.KeeperResponse.spawned:type_name -> davit.monitor.v1.Spawned
+	10, // 62: davit.monitor.v1.KeeperResponse.done:type_name -> davit.monitor.v1.Done
+	17, // 63: davit.monitor.v1.KeeperResponse.exit:type_name -> davit.monitor.v1.Exit
+	53, // 64: davit.monitor.v1.KeeperResponse.monitors:type_name -> davit.monitor.v1.MonitorList
+	1,  // 65: davit.monitor.v1.KeeperResponse.descriptors:type_name -> davit.monitor.v1.DescriptorKind
+	1,  // 66: davit.monitor.v1.Assign.descriptors:type_name -> davit.monitor.v1.DescriptorKind
+	17, // 67: davit.monitor.v1.Deposit.exit:type_name -> davit.monitor.v1.Exit
+	54, // 68: davit.monitor.v1.MonitorList.monitors:type_name -> davit.monitor.v1.MonitorEntry
+	69, // [69:69] is the sub-list for method output_type
+	69, // [69:69] is the sub-list for method input_type
+	69, // [69:69] is the sub-list for extension type_name
+	69, // [69:69] is the sub-list for extension extendee
+	0,  // [0:69] is the sub-list for field type_name
 }
 
 func init() { file_davit_monitor_v1_monitor_proto_init() }
@@ -4570,24 +4510,24 @@ func file_davit_monitor_v1_monitor_proto_init() {
 		(*MonitorResponse_Done)(nil),
 		(*MonitorResponse_Plan)(nil),
 	}
-	file_davit_monitor_v1_monitor_proto_msgTypes[12].OneofWrappers = []any{
+	file_davit_monitor_v1_monitor_proto_msgTypes[11].OneofWrappers = []any{
 		(*Exit_Code)(nil),
 		(*Exit_Signal)(nil),
 		(*Exit_Unknown)(nil),
 	}
-	file_davit_monitor_v1_monitor_proto_msgTypes[26].OneofWrappers = []any{
+	file_davit_monitor_v1_monitor_proto_msgTypes[25].OneofWrappers = []any{
 		(*MonitorEvent_Started)(nil),
 		(*MonitorEvent_Exited)(nil),
 		(*MonitorEvent_Restarted)(nil),
 		(*MonitorEvent_RestartFailed)(nil),
 	}
-	file_davit_monitor_v1_monitor_proto_msgTypes[32].OneofWrappers = []any{
+	file_davit_monitor_v1_monitor_proto_msgTypes[31].OneofWrappers = []any{
 		(*StreamInput_Data)(nil),
 		(*StreamInput_End)(nil),
 		(*StreamInput_Size)(nil),
 		(*StreamInput_Signal)(nil),
 	}
-	file_davit_monitor_v1_monitor_proto_msgTypes[34].OneofWrappers = []any{
+	file_davit_monitor_v1_monitor_proto_msgTypes[33].OneofWrappers = []any{
 		(*StreamOutput_Opened)(nil),
 		(*StreamOutput_Data)(nil),
 		(*StreamOutput_Stderr)(nil),
@@ -4595,7 +4535,7 @@ func file_davit_monitor_v1_monitor_proto_init() {
 		(*StreamOutput_Closed)(nil),
 		(*StreamOutput_Error)(nil),
 	}
-	file_davit_monitor_v1_monitor_proto_msgTypes[38].OneofWrappers = []any{
+	file_davit_monitor_v1_monitor_proto_msgTypes[37].OneofWrappers = []any{
 		(*KeeperRequest_Spawn)(nil),
 		(*KeeperRequest_Deposit)(nil),
 		(*KeeperRequest_Withdraw)(nil),
@@ -4604,7 +4544,7 @@ func file_davit_monitor_v1_monitor_proto_init() {
 		(*KeeperRequest_ListMonitors)(nil),
 		(*KeeperRequest_Quit)(nil),
 	}
-	file_davit_monitor_v1_monitor_proto_msgTypes[39].OneofWrappers = []any{
+	file_davit_monitor_v1_monitor_proto_msgTypes[38].OneofWrappers = []any{
 		(*KeeperResponse_Spawned)(nil),
 		(*KeeperResponse_Done)(nil),
 		(*KeeperResponse_Exit)(nil),
@@ -4616,7 +4556,7 @@ func file_davit_monitor_v1_monitor_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_davit_monitor_v1_monitor_proto_rawDesc), len(file_davit_monitor_v1_monitor_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   50,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
