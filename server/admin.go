@@ -8,15 +8,17 @@ import (
 
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 	"github.com/davitd/davit/server/admin"
+	"github.com/davitd/davit/server/audit"
 	"github.com/davitd/davit/server/host"
 )
 
-// adminService adds the one that steers the daemon.
+// adminService adds the one that steers the daemon, and the one that tells what all callers did.
 func (s *Server) adminService(r grpc.ServiceRegistrar) {
 	level := s.options.Level
 	if level == (zap.AtomicLevel{}) {
 		level = zap.NewAtomicLevel()
 	}
+	audit.Register(r, s.audit)
 	admin.Register(r, admin.Options{
 		Version: s.options.Version, Instance: s.store.Instance(), Level: level, Logger: s.log,
 		Clients: &s.clients, Gate: s.gate,

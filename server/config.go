@@ -106,10 +106,12 @@ func Default() Config {
 	}
 }
 
-// Rooted is the default configuration with every place in one folder, for davitd --root.
+// Rooted is the default configuration with every place in one folder, for davitd --root: one that keeps to itself, the
+// kernel's audit included.
 func Rooted(dir string) Config {
 	c := Default()
 	c.Paths = Paths{Lib: filepath.Join(dir, "lib"), Run: filepath.Join(dir, "run"), Log: filepath.Join(dir, "log")}
+	c.Audit.Kernel = "off"
 	return c
 }
 

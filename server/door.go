@@ -96,7 +96,7 @@ func (s *Server) services(public bool) func(grpc.ServiceRegistrar) {
 // openDoor makes a server and listens for it. A service with a method that has no access rule is refused.
 func (s *Server) openDoor(d doorway) error {
 	calls := slices.Concat(s.clients.Options(d.word), s.gate.Options(), d.calls)
-	server := newGRPC(auth.NewGuard(s.table), s.calls, calls)
+	server := newGRPC(auth.NewGuard(s.table), s.recorder.At(d.word), s.calls, calls)
 	d.services(server)
 	healthv1.RegisterHealthServer(server, s.health)
 	reflection.Register(server)

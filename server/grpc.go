@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/keepalive"
 
+	"github.com/davitd/davit/server/audit"
 	"github.com/davitd/davit/server/auth"
 )
 
@@ -60,15 +61,17 @@ func readLimits() []grpc.ServerOption {
 	}
 }
 
-// newGRPC makes a server with the limits, the guard and the interceptors.
-func newGRPC(guard *auth.Guard, c *calls, limits []grpc.ServerOption) *grpc.Server {
-	options := []grpc.ServerOption{
+// newGRPC makes a server with the limits, the guard and the interceptors. What is recorded comes first: it tells what
+// became of a call after all others.
+func newGRPC(guard *auth.Guard, record *audit.Door, c *calls, limits []grpc.ServerOption) *grpc.Server {
+	guard.Denied = record.Denied
+	options := append(record.Options(),
 		grpc.ConnectionTimeout(handshakeLimit),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: leastPing, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: maxIdle, Time: probe, Timeout: deaf}),
 		grpc.ChainUnaryInterceptor(c.unary),
 		grpc.ChainStreamInterceptor(c.stream),
-	}
+	)
 	options = append(options, guard.Options()...)
 	return grpc.NewServer(append(options, limits...)...)
 }

@@ -114,6 +114,10 @@ func (s *Server) Close() error {
 		_ = d.socket.Close() // the gRPC server may have closed it
 	}
 	s.doors = nil
+	if s.audit != nil { // no call is left that it could record
+		errs = append(errs, s.kernel.Close(), s.audit.Close())
+		s.audit, s.kernel = nil, nil
+	}
 	if s.logs != nil {
 		errs = append(errs, s.logs.Close())
 		s.logs = nil

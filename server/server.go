@@ -16,6 +16,7 @@ import (
 	"github.com/davitd/davit/domain"
 	"github.com/davitd/davit/driver"
 	"github.com/davitd/davit/server/admin"
+	"github.com/davitd/davit/server/audit"
 	"github.com/davitd/davit/server/auth"
 	"github.com/davitd/davit/server/engine"
 	"github.com/davitd/davit/server/events"
@@ -46,27 +47,30 @@ type Options struct {
 
 // Server is a daemon that has its state and its sockets, and does not answer yet.
 type Server struct {
-	options Options
-	log     *zap.Logger
-	store   *store.Store
-	journal *events.Journal
-	driver  driver.Driver
-	engine  *engine.Engine
-	logs    *logs.Logs
-	table   auth.Table
-	clients admin.Clients
-	gate    *admin.Gate
-	calls   *calls
-	health  *health.Server
-	run     *runFolder
-	doors   []door
-	end     context.CancelFunc // of the calls' context
+	options  Options
+	log      *zap.Logger
+	store    *store.Store
+	journal  *events.Journal
+	driver   driver.Driver
+	engine   *engine.Engine
+	logs     *logs.Logs
+	audit    *audit.Log
+	kernel   *audit.Kernel // the kernel's audit; nil where nothing is handed to it
+	recorder *audit.Recorder
+	table    auth.Table
+	clients  admin.Clients
+	gate     *admin.Gate
+	calls    *calls
+	health   *health.Server
+	run      *runFolder
+	doors    []door
+	end      context.CancelFunc // of the calls' context
 }
 
 // New opens everything. If it fails, everything is closed again.
 func New(o Options) (*Server, error) {
 	s := &Server{options: o, log: o.Logger, health: health.NewServer()}
-	for _, step := range []func() error{s.openState, s.openEngine, s.openLogs, s.openServices, s.openSockets} {
+	for _, step := range []func() error{s.openState, s.openEngine, s.openLogs, s.openServices, s.openAudit, s.openSockets} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}

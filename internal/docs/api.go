@@ -17,7 +17,7 @@ const apiHead = `<!-- Written by go test ./internal/docs -update from proto/davi
 # The API
 
 davitd answers gRPC, package *davit.v1*, on unix sockets: davit.sock for root and the configured group, davit-ro.sock for
-everybody, where only methods of access *read* are allowed, and davit-admin.sock for root, which has AdminService alone. Reflection and the health service are there, so that stock tools
+everybody, where only methods of access *read* are allowed, and davit-admin.sock for root, which has AdminService and AuditService alone. Reflection and the health service are there, so that stock tools
 work: ` + "`grpcurl -plaintext -unix /run/davit/davit.sock list`" + `. In Go, use package client; it resumes watches, retries with
 request ids and gives errors back as values.
 

@@ -19,6 +19,7 @@ var asks = map[string]bool{
 	davitv1.HostService_ConvertDefinition_FullMethodName: true,
 	davitv1.LogService_ReadLog_FullMethodName:            true,
 	davitv1.LogService_ListLogs_FullMethodName:           true,
+	davitv1.AuditService_ReadAudit_FullMethodName:        true,
 
 	davitv1.AdminService_GetDaemon_FullMethodName:        true,
 	davitv1.AdminService_SetLogLevel_FullMethodName:      true,

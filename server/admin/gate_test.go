@@ -21,6 +21,7 @@ func TestWhatADrainRefuses(t *testing.T) {
 		"/davit.v1.HostService/ConvertDefinition": true,
 		"/davit.v1.LogService/ReadLog":            true,
 		"/davit.v1.LogService/ListLogs":           true,
+		"/davit.v1.AuditService/ReadAudit":        true,
 		"/davit.v1.AdminService/GetDaemon":        true,
 		"/davit.v1.AdminService/SetLogLevel":      true,
 		"/davit.v1.AdminService/ListClients":      true,

@@ -24,6 +24,7 @@ import (
 	"github.com/davitd/davit/driver/fake"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 	"github.com/davitd/davit/server/admin"
+	"github.com/davitd/davit/server/audit"
 	"github.com/davitd/davit/server/engine"
 	"github.com/davitd/davit/server/events"
 	"github.com/davitd/davit/server/host"
@@ -56,6 +57,7 @@ type daemon struct {
 	reading  davitv1.LogServiceClient
 
 	logs    *logs.Logs
+	audit   *audit.Log
 	endLogs func()
 
 	mu     sync.Mutex
@@ -161,6 +163,12 @@ func (d *daemon) serve() {
 			return d.machine.Diagnose(host.Places{Lib: d.dir, Run: d.dir, Log: d.dir}), nil
 		},
 	})
+	var err error
+	d.audit, err = audit.OpenLog(audit.LogOptions{Dir: d.dir + "/audit", MaxFileBytes: 1 << 20, MaxFiles: 2})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	audit.Register(d.server, d.audit)
 	admin.Register(d.server, admin.Options{
 		Version: "1.2.3", Instance: "fake0000", Level: zap.NewAtomicLevel(), Logger: zap.NewNop(),
 		Clients: new(admin.Clients), Gate: admin.NewGate(nil),
@@ -194,7 +202,7 @@ func (d *daemon) stop() {
 	defer hard.Stop()
 	d.serving.Wait()
 	d.endLogs()
-	if err = errors.Join(err, d.conn.Close(), d.logs.Close(), d.host.Close(), d.journal.Close(), d.store.Close()); err != nil {
+	if err = errors.Join(err, d.conn.Close(), d.logs.Close(), d.audit.Close(), d.host.Close(), d.journal.Close(), d.store.Close()); err != nil {
 		d.t.Errorf("stop: %v", err)
 	}
 }

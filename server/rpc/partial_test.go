@@ -109,6 +109,7 @@ func good() map[string]proto.Message {
 		"ReadLog":          &davitv1.ReadLogRequest{Domain: "web", Since: timestamppb.Now(), Tail: new(uint32(5))},
 		"ListLogs":         &davitv1.ListLogsRequest{},
 		"RemoveLog":        &davitv1.RemoveLogRequest{Domain: "web"},
+		"ReadAudit":        &davitv1.ReadAuditRequest{Domain: "web", Since: timestamppb.Now(), Tail: new(uint32(5))},
 		"GetDaemon":        &davitv1.GetDaemonRequest{},
 		"SetLogLevel":      &davitv1.SetLogLevelRequest{Level: davitv1.LogLevel_LOG_LEVEL_DEBUG},
 		"ListClients":      &davitv1.ListClientsRequest{},

@@ -1,0 +1,210 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	davitv1 "github.com/davitd/davit/proto/davit/v1"
+)
+
+// SyncDelay is how long a record may be in the kernel's memory only.
+const SyncDelay = time.Second
+
+// lossPause is the least time between two lines of the daemon's log about records that could not be written.
+const lossPause = time.Minute
+
+// LogOptions are what a log is made of. All but Logger are required.
+type LogOptions struct {
+	// Dir is the folder of the files; it is made where missing.
+	Dir string
+	// MaxFileBytes is the size of a file at which the next is begun.
+	MaxFileBytes int64
+	// MaxFiles is how many files are kept.
+	MaxFiles int
+	// Logger hears of records that could not be written.
+	Logger *zap.Logger
+
+	// write writes to a file; that of the file when nil.
+	write func(*os.File, []byte) (int, error)
+}
+
+// Log is the audit log. The methods may be called from any goroutine.
+type Log struct {
+	options LogOptions
+	log     *zap.Logger
+	root    *os.Root
+
+	mu         sync.Mutex
+	file       *os.File // nil after it could not be opened
+	size       int64
+	torn       bool   // the file does not end with a line's end
+	sequence   uint64 // of the last record
+	generation uint64 // how many files were begun before the one that is written to
+	changed    chan struct{}
+	syncing    bool // a sync is on its way
+	closed     bool
+	lost       uint64
+	told       time.Time // when the last loss was logged
+}
+
+// OpenLog opens the log, and goes on after its last record.
+func OpenLog(o LogOptions) (*Log, error) {
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	if o.write == nil {
+		o.write = (*os.File).Write
+	}
+	l := &Log{options: o, log: o.Logger.Named("audit"), changed: make(chan struct{})}
+	err := os.MkdirAll(o.Dir, 0o700)
+	if err == nil {
+		err = os.Chmod(o.Dir, 0o700)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make audit folder: %w", err)
+	}
+	if l.root, err = os.OpenRoot(o.Dir); err != nil {
+		return nil, fmt.Errorf("open audit folder: %w", err)
+	}
+	if err = l.resume(); err == nil {
+		err = l.open()
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open audit log: %w", err), l.root.Close())
+	}
+	return l, nil
+}
+
+// Append numbers a record and writes it. A record that cannot be written is lost: nothing waits for a disk that is full.
+func (l *Log) Append(r *davitv1.AuditRecord) (sequence uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sequence++
+	r.Sequence = l.sequence
+	if err := l.write(r); err != nil {
+		l.lose(err)
+	}
+	close(l.changed)
+	l.changed = make(chan struct{})
+	return r.GetSequence()
+}
+
+// Lost is how many records could not be written.
+func (l *Log) Lost() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lost
+}
+
+// write writes a line. The mutex is held.
+func (l *Log) write(r *davitv1.AuditRecord) error {
+	line, err := encode(r)
+	if err != nil {
+		return err
+	}
+	if l.closed {
+		return os.ErrClosed
+	}
+	if l.size > 0 && l.size+int64(len(line)) > l.options.MaxFileBytes {
+		l.rotate()
+	}
+	if l.file == nil {
+		if err = l.open(); err != nil {
+			return err
+		}
+	}
+	if l.torn {
+		line = append([]byte{'\n'}, line...)
+	}
+	n, err := l.options.write(l.file, line)
+	l.size += int64(n)
+	switch {
+	case err == nil:
+		l.torn = false
+	case n > 0: // a part of it is there
+		l.torn = line[n-1] != '\n'
+	}
+	l.syncSoon()
+	return err
+}
+
+// lose counts a record that could not be written. The mutex is held.
+func (l *Log) lose(err error) {
+	l.lost++
+	if now := time.Now(); l.told.IsZero() || now.Sub(l.told) >= lossPause {
+		l.told = now
+		l.log.Error("record is lost", zap.Uint64("sequence", l.sequence), zap.Uint64("lost", l.lost), zap.Error(err))
+	}
+}
+
+// syncSoon has what was written brought to the disk. The mutex is held.
+func (l *Log) syncSoon() {
+	if l.syncing {
+		return
+	}
+	l.syncing = true
+	time.AfterFunc(SyncDelay, func() {
+		l.mu.Lock()
+		l.syncing = false
+		file, closed := l.file, l.closed
+		l.mu.Unlock()
+		if file == nil || closed {
+			return // it was brought there when it was closed
+		}
+		if err := file.Sync(); err != nil && !errors.Is(err, os.ErrClosed) {
+			l.log.Error("bring records to the disk", zap.Error(err))
+		}
+	})
+}
+
+// Close brings what was written to the disk and ends the log. Readers that follow are ended by their contexts.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil
+	}
+	l.closed = true
+	return errors.Join(l.finish(), l.root.Close())
+}
+
+// finish ends the file that is written to. The mutex is held.
+func (l *Log) finish() error {
+	if l.file == nil {
+		return nil
+	}
+	err := errors.Join(l.file.Sync(), l.file.Close())
+	l.file = nil
+	return err
+}
+
+// encode makes a line of a record.
+func encode(r *davitv1.AuditRecord) ([]byte, error) {
+	text, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("encode record: %w", err)
+	}
+	var line bytes.Buffer // protojson puts in blanks as it likes
+	if err := json.Compact(&line, text); err != nil {
+		return nil, fmt.Errorf("encode record: %w", err)
+	}
+	line.WriteByte('\n')
+	return line.Bytes(), nil
+}
+
+// decode makes a record of a line; nil if it is none.
+func decode(line []byte) *davitv1.AuditRecord {
+	r := &davitv1.AuditRecord{}
+	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(line, r); err != nil || r.GetSequence() == 0 {
+		return nil
+	}
+	return r
+}
