@@ -13,6 +13,9 @@ const MaxCPU = 8192
 // MaxNode is the greatest number of memory nodes that a nodeset can name: 0 to MaxNode-1. It is the kernel's (MAX_NUMNODES).
 const MaxNode = 1024
 
+// maxSetBytes is more than a set takes that names each of its members by itself.
+const maxSetBytes = 64 << 10
+
 // Cpuset is a set of processors of the host, or of its memory nodes.
 type Cpuset struct{ words [MaxCPU / 64]uint64 }
 
@@ -33,6 +36,9 @@ func parseSet(s string, of members) (*Cpuset, error) {
 	set := &Cpuset{}
 	if strings.Trim(s, " ") == "" {
 		return nil, fmt.Errorf("a set names at least one %s", of.word)
+	}
+	if len(s) > maxSetBytes {
+		return nil, fmt.Errorf("a set of %ss in %d bytes is above %d bytes; write ranges", of.word, len(s), maxSetBytes)
 	}
 	for part := range strings.SplitSeq(s, ",") {
 		part = strings.Trim(part, " ")

@@ -1,6 +1,7 @@
 package domain_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -59,6 +60,21 @@ func TestParseCpusetRefuses(t *testing.T) {
 		if set, err := domain.ParseCpuset(in); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("ParseCpuset(%q) is %v, %v; want a refusal that says %q", in, set, err, want)
 		}
+	}
+}
+
+// TestParseCpusetLength: a set that names each processor by itself is taken, one that is longer than that is refused unread.
+func TestParseCpusetLength(t *testing.T) {
+	var each strings.Builder
+	for cpu := range domain.MaxCPU {
+		fmt.Fprintf(&each, "%d,", cpu)
+	}
+	if set, err := domain.ParseCpuset(strings.TrimSuffix(each.String(), ",")); err != nil || set.Count() != domain.MaxCPU {
+		t.Errorf("each processor by itself: %v, %v", set, err)
+	}
+	long := strings.Repeat("1,", 1<<15) + "1"
+	if _, err := domain.ParseCpuset(long); err == nil || !strings.Contains(err.Error(), "65537 bytes is above 65536 bytes") {
+		t.Errorf("%d bytes: %v, want a refusal that names the limit", len(long), err)
 	}
 }
 
