@@ -25,7 +25,7 @@ func (s Spec) Fixed(to Spec) string {
 		return "hardware address"
 	case s.MTU != to.MTU:
 		return "mtu"
-	case s.Parent != to.Parent || s.Mode != to.Mode:
+	case s.Parent != to.Parent || s.Mode != to.Mode || s.IPVLAN != to.IPVLAN:
 		return "source"
 	case !slices.Equal(s.Addresses, to.Addresses) || !slices.Equal(s.HostAddresses, to.HostAddresses):
 		return "addresses"
@@ -151,7 +151,7 @@ func (host *Host) end(m Made) (netlink.Link, error) {
 // direct finds a direct interface inside. The guest may have given its number to another, or have taken it elsewhere.
 func direct(guest *netlink.Handle, m Made) (netlink.Link, error) {
 	l, err := guest.LinkByIndex(m.GuestIndex)
-	if err == nil && l.Type() == "macvlan" {
+	if err == nil && (l.Type() == "macvlan" || l.Type() == "ipvlan") {
 		return l, nil
 	}
 	if err != nil && !isNotFound(err) {

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// direct makes a macvlan in the guest's namespace.
+// direct makes a macvlan or ipvlan in the guest's namespace.
 func (a *attachment) direct() error {
 	parent, err := find(a.host.h, a.spec.Parent)
 	if err != nil {
@@ -19,15 +19,16 @@ func (a *attachment) direct() error {
 	if err = free(a.guest, a.spec.Guest); err != nil {
 		return err
 	}
-	l := &netlink.Macvlan{
-		LinkAttrs: netlink.LinkAttrs{
-			Name: a.spec.Guest, ParentIndex: parent.Attrs().Index, MTU: a.spec.MTU, HardwareAddr: a.spec.MAC,
-			Namespace: netlink.NsFd(a.ns.Fd()), TxQLen: -1,
-		},
-		Mode: modes[a.spec.Mode],
+	attrs := netlink.LinkAttrs{
+		Name: a.spec.Guest, ParentIndex: parent.Attrs().Index, MTU: a.spec.MTU, HardwareAddr: a.spec.MAC,
+		Namespace: netlink.NsFd(a.ns.Fd()), TxQLen: -1,
+	}
+	var l netlink.Link = &netlink.Macvlan{LinkAttrs: attrs, Mode: modes[a.spec.Mode]}
+	if a.spec.IPVLAN {
+		l = &netlink.IPVlan{LinkAttrs: attrs, Mode: netlink.IPVLAN_MODE_L2, Flag: netlink.IPVLAN_FLAG_BRIDGE}
 	}
 	if err = a.host.h.LinkAdd(l); err != nil {
-		return fmt.Errorf("make macvlan on %q: %w", a.spec.Parent, busy(err))
+		return fmt.Errorf("make %s on %q: %w", l.Type(), a.spec.Parent, busy(err))
 	}
 	if a.inner, err = find(a.guest, a.spec.Guest); err != nil {
 		return err
@@ -48,6 +49,14 @@ func (a *attachment) setDirect() error {
 	return nil
 }
 
+// directKind is what a direct interface is to the kernel.
+func (s Spec) directKind() string {
+	if s.IPVLAN {
+		return "ipvlan"
+	}
+	return "macvlan"
+}
+
 var modes = map[Mode]netlink.MacvlanMode{
 	VEPA: netlink.MACVLAN_MODE_VEPA, MacvlanBridge: netlink.MACVLAN_MODE_BRIDGE,
 	Private: netlink.MACVLAN_MODE_PRIVATE, Passthrough: netlink.MACVLAN_MODE_PASSTHRU,
@@ -55,8 +64,11 @@ var modes = map[Mode]netlink.MacvlanMode{
 
 // busy says what the kernel means when an interface cannot be shared.
 func busy(err error) error {
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return fmt.Errorf("%w (this kernel has none)", err)
+	}
 	if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EINVAL) {
-		return fmt.Errorf("%w (an interface is a port of a bridge, or has one macvlan of mode passthrough, or several of others)", err)
+		return fmt.Errorf("%w (an interface is a port of a bridge, or has one macvlan of mode passthrough, or several of others, or ipvlans)", err)
 	}
 	return err
 }
@@ -70,7 +82,7 @@ func inUse(err error, s Spec) error {
 }
 
 // Discard removes a direct interface that may have been made, by somebody who was killed before he could note it: the macvlan of
-// that name and address, if the guest has it. The host end of a pair is found by [Host.Prune].
+// that name and address, or the ipvlan of that name, if the guest has it. The host end of a pair is found by [Host.Prune].
 func (host *Host) Discard(ns *os.File, s Spec) error {
 	if s.Kind != Direct {
 		return nil
@@ -87,7 +99,7 @@ func (host *Host) Discard(ns *os.File, s Spec) error {
 	if err != nil {
 		return fmt.Errorf("find interface %q inside: %w", s.Guest, err)
 	}
-	if _, ok := l.(*netlink.Macvlan); !ok || s.MAC != nil && !bytes.Equal(l.Attrs().HardwareAddr, s.MAC) {
+	if l.Type() != s.directKind() || s.MAC != nil && !bytes.Equal(l.Attrs().HardwareAddr, s.MAC) {
 		return nil // the guest's own
 	}
 	return remove(guest, l)

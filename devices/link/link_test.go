@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 
 	"github.com/davitd/davit/devices/link"
 	"github.com/davitd/davit/internal/testenv"
@@ -380,6 +381,72 @@ func TestDirect(t *testing.T) {
 				t.Error("it is still there")
 			}
 		})
+	}
+}
+
+// TestIPVLAN puts two ipvlans on an interface of the host: they have its address, and reach each other.
+func TestIPVLAN(t *testing.T) {
+	b := setUp(t)
+	parent := b.attach(t, link.Spec{Guest: "peer", Host: "parent0"})
+	spec := link.Spec{
+		Kind: link.Direct, Parent: parent.Host, Mode: link.MacvlanBridge, IPVLAN: true, Guest: "eth0",
+		Addresses: []link.Address{address("10.1.0.2/24")},
+	}
+	m, err := b.Attach(b.guest, spec)
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		if !strings.Contains(err.Error(), "make ipvlan on \"parent0\"") || slices.Contains(b.names(t, b.g), "eth0") {
+			t.Errorf("a kernel without ipvlan: %v", err)
+		}
+		t.Skip("needs \"ipvlan\": this kernel has none")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := b.g.LinkByName("eth0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	below, err := b.h.LinkByName("parent0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, ok := l.(*netlink.IPVlan); !ok || v.Mode != netlink.IPVLAN_MODE_L2 ||
+		v.Attrs().HardwareAddr.String() != below.Attrs().HardwareAddr.String() {
+		t.Errorf("inside is %+v", l)
+	}
+	second := spec
+	second.Guest, second.Addresses = "eth1", []link.Address{address("10.1.0.3/24")}
+	if _, err := b.Attach(b.guest, second); err != nil {
+		t.Errorf("a second one: %v", err)
+	}
+	if err := b.Change(b.guest, m, &spec, spec); err != nil {
+		t.Error(err)
+	}
+	if _, err := b.Counters(b.guest, m); err != nil {
+		t.Error(err)
+	}
+	if err := b.Detach(b.guest, m); err != nil {
+		t.Error(err)
+	}
+	if err := b.Discard(b.guest, second); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff([]string{"lo", "peer"}, b.names(t, b.g)); diff != "" {
+		t.Errorf("left inside (-want +got):\n%s", diff)
+	}
+}
+
+// What an ipvlan cannot have is refused before anything is made.
+func TestIPVLANRefused(t *testing.T) {
+	b := setUp(t)
+	for name, s := range map[string]link.Spec{
+		"address": {Kind: link.Direct, Parent: "lo", Mode: link.MacvlanBridge, IPVLAN: true, Guest: "eth0", MAC: mac(t, "52:54:00:12:34:57")},
+		"mode":    {Kind: link.Direct, Parent: "lo", Mode: link.Private, IPVLAN: true, Guest: "eth0"},
+		"pair":    {Kind: link.Ethernet, Mode: link.MacvlanBridge, IPVLAN: true, Guest: "eth0"},
+	} {
+		if _, err := b.Attach(b.guest, s); err == nil || !strings.Contains(err.Error(), "is an ipvlan, which is") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -15,7 +15,7 @@ const (
 	Ethernet Kind = iota
 	// Bridge is a pair whose host end is a port of a bridge.
 	Bridge
-	// Direct is a macvlan on an interface of the host.
+	// Direct is a macvlan, or an ipvlan, on an interface of the host.
 	Direct
 	// Lent is an interface of the host itself ([Host.Lend]).
 	Lent
@@ -58,8 +58,10 @@ type Spec struct {
 
 	// Parent is the interface of the host below a direct one, or the one that is lent.
 	Parent string `json:",omitzero"`
-	// Mode of a direct interface.
+	// Mode of a direct interface; MacvlanBridge for an ipvlan, as all of one parent have the same.
 	Mode Mode `json:",omitzero"`
+	// IPVLAN tells that a direct interface is an ipvlan (mode l2), which has the hardware address of its parent.
+	IPVLAN bool `json:",omitzero"`
 
 	// Addresses and Routes inside.
 	Addresses []Address `json:",omitzero"`
@@ -168,6 +170,8 @@ func (s *Spec) check() error {
 		return fmt.Errorf("interface %q has no bridge", s.Guest)
 	case s.Kind == Direct && s.Parent == "":
 		return fmt.Errorf("interface %q has no parent", s.Guest)
+	case s.IPVLAN && (s.Kind != Direct || s.MAC != nil || s.Mode != MacvlanBridge):
+		return fmt.Errorf("interface %q is an ipvlan, which is direct, of mode bridge and without an address of its own", s.Guest)
 	case s.Kind == Lent:
 		return fmt.Errorf("interface %q is to be lent, not made", s.Guest)
 	case s.Kind == Direct && s.Bandwidth != (Bandwidth{}):
