@@ -96,8 +96,8 @@ func (v *validator) ipvlan(place func(string) string, n *davitv1.Interface) {
 	if n.GetMac() != "" {
 		v.fault(place("mac"), "an ipvlan has the hardware address of its source; leave the address out, or the ipvlan")
 	}
-	if n.GetSourceMode() == davitv1.DirectMode_DIRECT_MODE_PASSTHROUGH {
-		v.fault(place("source_mode"), "an ipvlan shares its source: use bridge, private or vepa")
+	if mode := n.GetSourceMode(); mode != 0 && mode != davitv1.DirectMode_DIRECT_MODE_BRIDGE {
+		v.fault(place("source_mode"), "all ipvlans of a source have one mode, which is bridge, not %s", v.wordOf(n, "source_mode"))
 	}
 }
 

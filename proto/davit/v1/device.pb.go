@@ -1772,7 +1772,7 @@ type Interface struct {
 	SourcePortgroup string `protobuf:"bytes,12,opt,name=source_portgroup,json=sourcePortgroup" json:"source_portgroup,omitempty"`
 	// Interface of the host that a direct one is stacked on.
 	SourceDev string `protobuf:"bytes,5,opt,name=source_dev,json=sourceDev" json:"source_dev,omitempty"`
-	// How a direct interface shares its source; with ipvlan bridge, private or vepa.
+	// How a direct interface shares its source; an ipvlan by bridge only, as the kernel has one mode for all ipvlans of a source.
 	SourceMode DirectMode `protobuf:"varint,6,opt,name=source_mode,json=sourceMode,enum=davit.v1.DirectMode" json:"source_mode,omitempty"`
 	// Addresses of the host end of an ethernet interface.
 	SourceIp []*IpAddress `protobuf:"bytes,13,rep,name=source_ip,json=sourceIp" json:"source_ip,omitempty"`
@@ -2900,7 +2900,7 @@ var File_davit_v1_device_proto protoreflect.FileDescriptor
 
 const file_davit_v1_device_proto_rawDesc = "" +
 	"\n" +
-	"\x15davit/v1/device.proto\x12\bdavit.v1\x1a\x12davit/v1/xml.proto\"\xcd\x05\n" +
+	"\x15davit/v1/device.proto\x12\bdavit.v1\x1a\x12davit/v1/xml.proto\"\xd5\x05\n" +
 	"\aDevices\x12*\n" +
 	"\bemulator\x18\x01 \x01(\tB\x0e\xda\xce\x18\n" +
 	"\n" +
@@ -2926,10 +2926,10 @@ const file_davit_v1_device_proto_rawDesc = "" +
 	"\aconsoleR\aconsole\x12:\n" +
 	"\ahostdev\x18\n" +
 	" \x03(\v2\x11.davit.v1.HostdevB\r\xda\xce\x18\t\n" +
-	"\ahostdevR\ahostdev\x12\xe1\x01\n" +
-	"\x05other\x182 \x03(\tB\xca\x01\xda\xce\x18\xc5\x01\n" +
+	"\ahostdevR\ahostdev\x12\xe9\x01\n" +
+	"\x05other\x182 \x03(\tB\xd2\x01\xda\xce\x18\xcd\x01\n" +
 	"\x01*J\x05leaseJ\tsmartcardJ\bparallelJ\achannelJ\x05inputJ\x03tpmJ\bgraphicsJ\x05soundJ\x05audioJ\x05videoJ\bredirdevJ\vredirfilterJ\x03hubJ\bwatchdogJ\n" +
-	"memballoonJ\x03rngJ\x05nvramJ\x05panicJ\x05shmemJ\x06memoryJ\x05iommuJ\x05vsockJ\x06cryptoJ\x06pstoreR\x05other\"\xdb\x06\n" +
+	"memballoonJ\x03rngJ\x05nvramJ\x05panicJ\x05shmemJ\x06memoryJ\x05iommuJ\x05vsockJ\x06cryptoJ\x06pstoreZ\x06passwdR\x05other\"\xe3\x06\n" +
 	"\x04Disk\x129\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x12.davit.v1.DiskTypeB\x11\xda\xce\x18\r\n" +
 	"\x05@type*\x04fileR\x04type\x12A\n" +
@@ -2962,10 +2962,10 @@ const file_davit_v1_device_proto_rawDesc = "" +
 	"\x05alias\x18\x0f \x01(\tB\x13\xda\xce\x18\x0f\n" +
 	"\valias/@name0\x01R\x05alias\x12?\n" +
 	"\aaddress\x18\x10 \x01(\v2\x16.davit.v1.DriveAddressB\r\xda\xce\x18\t\n" +
-	"\aaddressR\aaddress\x12\x9e\x01\n" +
-	"\x05other\x182 \x03(\tB\x87\x01\xda\xce\x18\x82\x01\n" +
+	"\aaddressR\aaddress\x12\xa6\x01\n" +
+	"\x05other\x182 \x03(\tB\x8f\x01\xda\xce\x18\x8a\x01\n" +
 	"\x01*J\x04authJ\rbackenddomainJ\fbackingStoreJ\bgeometryJ\ablockioJ\x06mirrorJ\x06iotuneJ\x0fthrottlefiltersJ\x03wwnJ\x06vendorJ\aproductJ\n" +
-	"encryptionJ\x04bootR\x05other\"\xd9\x02\n" +
+	"encryptionJ\x04bootZ\x06cookieR\x05other\"\xd9\x02\n" +
 	"\n" +
 	"DiskDriver\x12\x1f\n" +
 	"\x04name\x18\x01 \x01(\tB\v\xda\xce\x18\a\n" +
