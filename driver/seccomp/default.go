@@ -92,11 +92,11 @@ const (
 
 // rulesOfBoth are on arguments, before what the groups say.
 var rulesOfBoth = []Rule{
-	{Names: []string{"ioctl"}, Action: denied, When: []Condition{Low(1, tiocsti)}, Comment: "TIOCSTI, which writes input into a terminal"},
-	{Names: []string{"ioctl"}, Action: denied, When: []Condition{Low(1, tioclinux)}, Comment: "TIOCLINUX, which pastes input into a console"},
+	{Names: []string{"ioctl"}, Action: denied, When: []Condition{Low(1, tiocsti)}, Comment: "TIOCSTI (writes input into a terminal)"},
+	{Names: []string{"ioctl"}, Action: denied, When: []Condition{Low(1, tioclinux)}, Comment: "TIOCLINUX (pastes input into a console)"},
 	{Names: []string{"socketpair"}, Action: Allow, When: []Condition{Low(0, afUnix)}, Comment: "AF_UNIX"},
-	{Names: []string{"socketcall"}, Action: unsupported, When: []Condition{Low(0, callSocket)}, Comment: "socket, whose family is in memory"},
-	{Names: []string{"socketcall"}, Action: unsupported, When: []Condition{Low(0, callSocketpair)}, Comment: "socketpair, whose family is in memory"},
+	{Names: []string{"socketcall"}, Action: unsupported, When: []Condition{Low(0, callSocket)}, Comment: "socket"},
+	{Names: []string{"socketcall"}, Action: unsupported, When: []Condition{Low(0, callSocketpair)}, Comment: "socketpair"},
 	family(afUnix, "AF_UNIX"),
 	family(afInet, "AF_INET"),
 	family(afInet6, "AF_INET6"),
@@ -107,18 +107,18 @@ var rulesOfBoth = []Rule{
 var rulesOfApplication = []Rule{
 	{
 		Names: []string{"clone"}, Action: Allow, When: []Condition{{Operator: MaskedEqual, Mask: newNamespaces}},
-		Comment: "without a flag CLONE_NEW*",
+		Comment: "calls without a flag CLONE_NEW*",
 	},
 	person(perLinux, "PER_LINUX"),
 	person(perLinux32, "PER_LINUX32"),
 	person(uname26, "UNAME26"),
 	person(perLinux32|uname26, "PER_LINUX32 with UNAME26"),
-	person(personAsk, "0xffffffff, which asks only"),
+	person(personAsk, "0xffffffff (asks only)"),
 }
 
-// rulesOfSystem come before those of both. NETLINK_AUDIT is refused as a kernel without audit would: login and sshd go on then.
+// rulesOfSystem come before those of both. AF_PACKET is for DHCP. NETLINK_AUDIT is refused as a kernel without audit would: login and sshd go on then.
 var rulesOfSystem = []Rule{
-	family(afPacket, "AF_PACKET, for DHCP"),
+	family(afPacket, "AF_PACKET"),
 	netlink(netlinkSockDiag, "NETLINK_SOCK_DIAG"),
 	netlink(netlinkNetfilter, "NETLINK_NETFILTER"),
 	netlink(netlinkKobjectUevent, "NETLINK_KOBJECT_UEVENT"),

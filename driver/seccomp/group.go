@@ -218,6 +218,6 @@ var groups = []struct {
 		title: "Of old", application: absent, system: absent, names: `
 		_sysctl afs_syscall bdflush break create_module epoll_ctl_old epoll_wait_old ftime get_kernel_syms getpmsg gtty idle lock
 		lookup_dcookie mpx nfsservctl prof profil putpmsg query_module security stty sysfs tuxcall ulimit uselib ustat vserver`,
-		why: `Most kernels no longer have them, and no program of this century calls them.`,
+		why: `Most kernels no longer have them, and hardly a program calls them.`,
 	},
 }
