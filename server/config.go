@@ -24,6 +24,8 @@ type Config struct {
 
 	Paths  Paths  `toml:"paths" doc:"Places. davitd --root DIR puts them all into DIR."`
 	Socket Socket `toml:"socket" doc:"Who may connect."`
+	TLS    TLS    `toml:"tls" doc:"The way in from the network: TLS 1.3 in which both sides show a certificate, never without. SIGHUP reads the files, roles and revoked again."`
+	Limits Limits `toml:"limits" doc:"What one client may do through a socket at once: a user of this host, or of root one process, or who holds a certificate. Who is above a limit is told which; davit-admin.sock has none."`
 	IDMap  IDMap  `toml:"idmap" doc:"Host ids for the user namespaces of domains that do not name their own: count ranges of size ids from base up, 2147483647 at most. They must not meet other users' ranges."`
 	Events Events `toml:"events" doc:"How much of what happened is kept."`
 	Logs   Logs   `toml:"logs" doc:"The logs of domains: what their consoles and their init said."`
@@ -94,7 +96,12 @@ func Default() Config {
 		Socket: Socket{
 			ReadOnly: true, Admin: true, MaxConnections: 1024, MaxConnectionsPerUser: 64, MaxReaders: 256, MaxReadersPerUser: 8,
 		},
-		IDMap: IDMap{Dir: "/run/davit-ids", Base: 1_000_000, Size: 65536, Count: 15000},
+		TLS: TLS{
+			Certificate: "/etc/pki/davit/servercert.pem", Key: "/etc/pki/davit/serverkey.pem", ClientCA: "/etc/pki/davit/cacert.pem",
+			MaxConnections: 256, MaxConnectionsPerClient: 16, MaxHandshakes: 64, MaxHandshakesPerAddress: 16,
+		},
+		Limits: Limits{Calls: 256, Watchers: 128, CallsPerSecond: 2000, Burst: 10_000},
+		IDMap:  IDMap{Dir: "/run/davit-ids", Base: 1_000_000, Size: 65536, Count: 15000},
 		Events: Events{
 			MaxEvents: events.DefaultMaxEvents,
 			MaxBytes:  events.DefaultMaxBytes,
@@ -112,6 +119,9 @@ func Rooted(dir string) Config {
 	c := Default()
 	c.Paths = Paths{Lib: filepath.Join(dir, "lib"), Run: filepath.Join(dir, "run"), Log: filepath.Join(dir, "log")}
 	c.Audit.Kernel = "off"
+	pki := filepath.Join(dir, "pki")
+	c.TLS.Certificate, c.TLS.Key = filepath.Join(pki, "servercert.pem"), filepath.Join(pki, "serverkey.pem")
+	c.TLS.ClientCA = filepath.Join(pki, "cacert.pem")
 	return c
 }
 
@@ -180,6 +190,8 @@ func (c Config) check(fault func(key, format string, args ...any)) {
 	within(fault, "socket.max_connections_per_user", c.Socket.MaxConnectionsPerUser, 1, 100_000)
 	within(fault, "socket.max_readers", c.Socket.MaxReaders, 1, 100_000)
 	within(fault, "socket.max_readers_per_user", c.Socket.MaxReadersPerUser, 1, 100_000)
+	c.TLS.check(fault)
+	c.Limits.check(fault)
 	within(fault, "events.max_events", c.Events.MaxEvents, events.MinEvents, 100_000_000)
 	within(fault, "events.max_bytes", c.Events.MaxBytes, events.MinBytes, 1<<40)
 	within(fault, "events.max_lag", c.Events.MaxLag, 1, 100_000_000)
@@ -216,12 +228,17 @@ func within[N int | int64](fault func(key, format string, args ...any), key stri
 
 // limits of the connections to the admin socket.
 func (s Socket) limits() auth.Limits {
-	return auth.Limits{Total: s.MaxConnections, PerUser: s.MaxConnectionsPerUser}
+	return auth.Limits{
+		Total: s.MaxConnections, TotalName: "socket.max_connections",
+		PerUser: s.MaxConnectionsPerUser, PerUserName: "socket.max_connections_per_user",
+	}
 }
 
 // readLimits are those of the read-only one.
 func (s Socket) readLimits() auth.Limits {
-	return auth.Limits{Total: s.MaxReaders, PerUser: s.MaxReadersPerUser}
+	return auth.Limits{
+		Total: s.MaxReaders, TotalName: "socket.max_readers", PerUser: s.MaxReadersPerUser, PerUserName: "socket.max_readers_per_user",
+	}
 }
 
 // gid is the number of the group, -1 if there is none. The group is looked up in /etc/group by this program itself:

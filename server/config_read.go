@@ -66,7 +66,11 @@ type parser struct {
 }
 
 func (p *parser) fault(key, format string, args ...any) {
-	p.faults = append(p.faults, domain.Violation{Field: key, Line: p.lines[key], Message: fmt.Sprintf(format, args...)})
+	line := p.lines[key]
+	if line == 0 { // one of a list that is written on the line of its key
+		line = p.lines[strings.TrimRight(key, "[]0123456789")]
+	}
+	p.faults = append(p.faults, domain.Violation{Field: key, Line: line, Message: fmt.Sprintf(format, args...)})
 }
 
 func (p *parser) error(name string) error {
@@ -124,6 +128,20 @@ func (p *parser) set(key string, value any, field reflect.Value) {
 			field.SetBool(v)
 			return
 		}
+	case []any:
+		if field.Kind() == reflect.Slice {
+			p.list(key, v, field)
+			return
+		}
+	case []map[string]any:
+		if field.Kind() == reflect.Slice {
+			var list []any
+			for _, one := range v {
+				list = append(list, one)
+			}
+			p.list(key, list, field)
+			return
+		}
 	case int64:
 		if field.CanInt() && !isDuration(field) {
 			field.SetInt(v)
@@ -131,6 +149,16 @@ func (p *parser) set(key string, value any, field reflect.Value) {
 		}
 	}
 	p.fault(key, "%v is not %s", value, kindWord(field))
+}
+
+// list puts the values of an array into a list. The first has the key "key[1]".
+func (p *parser) list(key string, values []any, into reflect.Value) {
+	into.SetZero()
+	for i, value := range values {
+		one := reflect.New(into.Type().Elem()).Elem()
+		p.set(fmt.Sprintf("%s[%d]", key, i+1), value, one)
+		into.Set(reflect.Append(into, one))
+	}
 }
 
 // isDuration tells whether a key is how long something takes.
@@ -143,6 +171,11 @@ func kindWord(field reflect.Value) string {
 	switch field.Kind() {
 	case reflect.Struct:
 		return "a table"
+	case reflect.Slice:
+		if field.Type().Elem().Kind() == reflect.Struct {
+			return "tables, each begun by a name in two brackets"
+		}
+		return "a list in brackets"
 	case reflect.Bool:
 		return "true or false"
 	case reflect.String:
@@ -156,9 +189,21 @@ func kindWord(field reflect.Value) string {
 // key that is written in another way has no line.
 func keyLines(text string) map[string]int {
 	lines := make(map[string]int)
+	count := make(map[string]int) // of tables of a list
 	table := ""
 	for i, line := range strings.Split(text, "\n") {
 		line = strings.TrimSpace(line)
+		if header, ok := strings.CutPrefix(line, "[["); ok {
+			header, _, _ = strings.Cut(header, "]")
+			header = strings.TrimSpace(header)
+			if count[header]++; count[header] == 1 {
+				lines[header] = i + 1
+			}
+			header = fmt.Sprintf("%s[%d]", header, count[header])
+			lines[header] = i + 1
+			table = header + "."
+			continue
+		}
 		if header, ok := strings.CutPrefix(line, "["); ok {
 			header, _, _ = strings.Cut(header, "]")
 			lines[strings.TrimSpace(header)] = i + 1

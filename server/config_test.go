@@ -156,7 +156,7 @@ func TestReadConfig(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "davitd.toml")
 	got, err := server.ReadConfig(path, false, server.Default())
-	if err != nil || got != server.Default() {
+	if err != nil || !cmp.Equal(got, server.Default()) {
 		t.Errorf("without a file: %v, %v", got, err)
 	}
 	if _, err = server.ReadConfig(path, true, server.Default()); !errors.Is(err, os.ErrNotExist) {
@@ -211,7 +211,7 @@ func FuzzParseConfig(f *testing.F) {
 			return
 		}
 		again, err := server.ParseConfig(c.TOML(), "again", server.Config{})
-		if err != nil || again != c {
+		if err != nil || !cmp.Equal(again, c) {
 			t.Errorf("written and read again: %v, %v\n%s", again, err, c.TOML())
 		}
 	})

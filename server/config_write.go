@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -21,25 +22,71 @@ func (c Config) TOML() string {
 		writeDoc(&b, v.Type().Field(i))
 		fmt.Fprintf(&b, "[%s]\n", v.Type().Field(i).Tag.Get("toml"))
 		writeKeys(&b, v.Field(i))
+		writeTables(&b, v.Type().Field(i).Tag.Get("toml")+".", v.Field(i))
 	}
 	return b.String()
+}
+
+// isTables tells whether a key is a list of tables.
+func isTables(t reflect.Type) bool {
+	return t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct
+}
+
+// writeTables writes the lists of tables in a table. One that is empty is shown as it would be, as a comment.
+func writeTables(b *strings.Builder, prefix string, table reflect.Value) {
+	for i := range table.NumField() {
+		list, field := table.Field(i), table.Type().Field(i)
+		if !isTables(field.Type) {
+			continue
+		}
+		header := "[[" + prefix + field.Tag.Get("toml") + "]]\n"
+		b.WriteString("\n")
+		writeDoc(b, field)
+		for n := range list.Len() {
+			if n > 0 {
+				b.WriteString("\n")
+			}
+			b.WriteString(header)
+			writeKeys(b, list.Index(n))
+		}
+		if list.Len() == 0 {
+			b.WriteString("#\n# " + header)
+			var shown strings.Builder
+			writeKeys(&shown, reflect.Zero(field.Type.Elem()))
+			for line := range strings.Lines(shown.String()) {
+				b.WriteString(strings.TrimRight("# "+strings.TrimPrefix(line, "# "), " "))
+			}
+		}
+	}
 }
 
 // writeKeys writes the plain values of a table.
 func writeKeys(b *strings.Builder, table reflect.Value) {
 	for i := range table.NumField() {
 		value, field := table.Field(i), table.Type().Field(i)
-		if value.Kind() == reflect.Struct {
+		if value.Kind() == reflect.Struct || isTables(field.Type) {
 			continue
 		}
 		text := fmt.Sprint(value.Interface())
-		if value.Kind() == reflect.String || isDuration(value) {
+		switch {
+		case value.Kind() == reflect.String || isDuration(value):
 			text = quote(text)
+		case value.Kind() == reflect.Slice:
+			text = quoteAll(value)
 		}
 		b.WriteString("\n")
 		writeDoc(b, field)
 		fmt.Fprintf(b, "%s = %s\n", field.Tag.Get("toml"), text)
 	}
+}
+
+// quoteAll writes a TOML array of strings.
+func quoteAll(list reflect.Value) string {
+	var all []string
+	for i := range list.Len() {
+		all = append(all, quote(list.Index(i).String()))
+	}
+	return "[" + strings.Join(all, ", ") + "]"
 }
 
 // quote writes a TOML basic string. Its escapes are Go's, but for those that it does not have.
@@ -84,8 +131,11 @@ func configKeys() []string {
 		for field := range t.Fields() {
 			key := prefix + field.Tag.Get("toml")
 			keys = append(keys, key)
-			if field.Type.Kind() == reflect.Struct {
+			switch {
+			case field.Type.Kind() == reflect.Struct:
 				add(key+".", field.Type)
+			case isTables(field.Type):
+				add(key+".", field.Type.Elem())
 			}
 		}
 	}
@@ -93,8 +143,12 @@ func configKeys() []string {
 	return keys
 }
 
+// ordinal is the number of a place in a list.
+var ordinal = regexp.MustCompile(`\[\d+\]`)
+
 // nearest proposes the key that somebody may have meant: one that differs by a few letters, or has the same last word.
 func nearest(key string) string {
+	key = ordinal.ReplaceAllString(key, "")
 	best, distance := "", 1+max(2, len(key)/3)
 	for _, known := range configKeys() {
 		if d := editDistance(key, known); d < distance {

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"
 
@@ -21,8 +22,8 @@ import (
 // door is a way into the daemon: a socket, and the server of those who come through it. Each has limits of its own, so
 // that whoever is at one keeps nobody out of another.
 type door struct {
-	server *grpc.Server
-	socket net.Listener
+	server  *grpc.Server
+	sockets []net.Listener
 }
 
 // openServices makes what the servers of all doors share.
@@ -55,13 +56,16 @@ func (s *Server) openSockets() error {
 	}
 	err = s.openDoor(doorway{
 		name: AdminSocket, word: "daemon", mode: mode, gid: gid, grant: auth.Admin(gid),
-		connections: c.Socket.limits(), calls: adminLimits(), services: s.services(false),
+		connections: c.Socket.limits(), calls: adminLimits(), quota: c.Limits.quota(), services: s.services(false),
 	})
 	if err == nil && c.Socket.ReadOnly {
 		err = s.openDoor(doorway{
 			name: ReadOnlySocket, word: "read-only", mode: 0o666, gid: -1, grant: auth.ReadOnly,
-			connections: c.Socket.readLimits(), calls: readLimits(), services: s.services(true),
+			connections: c.Socket.readLimits(), calls: readLimits(), quota: c.Limits.quota(), services: s.services(true),
 		})
+	}
+	if err == nil && len(c.TLS.Listen) > 0 {
+		err = s.openNetwork()
 	}
 	if err == nil && c.Socket.Admin {
 		err = s.openDoor(doorway{
@@ -80,6 +84,7 @@ type doorway struct {
 	grant       auth.Grant
 	connections auth.Limits
 	calls       []grpc.ServerOption
+	quota       *auth.Quota // of calls; nil for none
 	services    func(grpc.ServiceRegistrar)
 }
 
@@ -87,30 +92,40 @@ type doorway struct {
 func (s *Server) services(public bool) func(grpc.ServiceRegistrar) {
 	return func(r grpc.ServiceRegistrar) {
 		rpc.Register(r, s.engine, rpc.Options{
-			Version: s.options.Version, Caller: caller, Logs: s.logs, Host: host.At("/"), Public: public,
+			Version: s.options.Version, Caller: caller, Operates: operates, Logs: s.logs, Host: host.At("/"), Public: public,
 			Diagnose: s.diagnose,
 		})
 	}
 }
 
-// openDoor makes a server and listens for it. A service with a method that has no access rule is refused.
+// openDoor makes a server and listens for it.
 func (s *Server) openDoor(d doorway) error {
-	calls := slices.Concat(s.clients.Options(d.word), s.gate.Options(), d.calls)
-	server := newGRPC(auth.NewGuard(s.table), s.recorder.At(d.word), s.calls, calls)
-	d.services(server)
-	healthv1.RegisterHealthServer(server, s.health)
-	reflection.Register(server)
-	if err := s.table.Covers(server.GetServiceInfo()); err != nil {
-		return fmt.Errorf("make access table: %w", err)
+	server, err := s.newServer(d, auth.Credentials())
+	if err != nil {
+		return err
 	}
 	l, ok := s.options.Sockets[d.name]
 	if !ok {
-		var err error
 		if l, err = s.run.listen(d.name, d.mode, d.gid); err != nil {
 			return err
 		}
 	}
 	log := s.log.With(zap.String("socket", d.name))
-	s.doors = append(s.doors, door{server, auth.Listen(l, d.grant, d.connections, log)})
+	s.doors = append(s.doors, door{server, []net.Listener{auth.Listen(l, d.grant, d.connections, log)}})
 	return nil
+}
+
+// newServer makes the server of a door. A service with a method that has no access rule is refused.
+func (s *Server) newServer(d doorway, by credentials.TransportCredentials) (*grpc.Server, error) {
+	guard := auth.NewGuard(s.table)
+	guard.Quota = d.quota
+	calls := slices.Concat(s.clients.Options(d.word, by), s.gate.Options(), d.calls)
+	server := newGRPC(guard, s.recorder.At(d.word), s.calls, calls)
+	d.services(server)
+	healthv1.RegisterHealthServer(server, s.health)
+	reflection.Register(server)
+	if err := s.table.Covers(server.GetServiceInfo()); err != nil {
+		return nil, fmt.Errorf("make access table: %w", err)
+	}
+	return server, nil
 }

@@ -61,6 +61,18 @@ func readLimits() []grpc.ServerOption {
 	}
 }
 
+// networkLimits are the limits of connections from the network, whoever is there: of all, and of the answers that a client
+// does not read.
+func networkLimits() []grpc.ServerOption {
+	return append(
+		adminLimits(),
+		grpc.StatsHandler(shelves{garbage: new(collector)}),
+		grpc.ForceServerCodecV2(shelvingCodec{encoding.GetCodecV2(proto.Name)}),
+		grpc.ChainUnaryInterceptor(placeAnswer),
+		grpc.ChainStreamInterceptor(shelveMessages),
+	)
+}
+
 // newGRPC makes a server with the limits, the guard and the interceptors. What is recorded comes first: it tells what
 // became of a call after all others.
 func newGRPC(guard *auth.Guard, record *audit.Door, c *calls, limits []grpc.ServerOption) *grpc.Server {

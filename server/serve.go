@@ -28,12 +28,14 @@ func (s *Server) Serve(ctx context.Context) error {
 func (s *Server) answer(ctx context.Context, begun time.Time) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, d := range s.doors {
-		group.Go(func() error {
-			if err := d.server.Serve(d.socket); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-				return fmt.Errorf("answer calls: %w", err)
-			}
-			return nil
-		})
+		for _, socket := range d.sockets {
+			group.Go(func() error {
+				if err := d.server.Serve(socket); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+					return fmt.Errorf("answer calls: %w", err)
+				}
+				return nil
+			})
+		}
 	}
 	s.setHealth(healthv1.HealthCheckResponse_SERVING)
 	s.log.Info("davitd answers", zap.String("version", s.options.Version), zap.String("instance", s.store.Instance()),
@@ -111,7 +113,9 @@ func (s *Server) Close() error {
 		_ = s.engine.Close(now) // says only that there was no time
 	}
 	for _, d := range s.doors {
-		_ = d.socket.Close() // the gRPC server may have closed it
+		for _, socket := range d.sockets {
+			_ = socket.Close() // the gRPC server may have closed it
+		}
 	}
 	s.doors = nil
 	if s.audit != nil { // no call is left that it could record

@@ -60,6 +60,7 @@ type Server struct {
 	table    auth.Table
 	clients  admin.Clients
 	gate     *admin.Gate
+	network  *auth.Network // nil where nobody comes in from the network
 	calls    *calls
 	health   *health.Server
 	run      *runFolder

@@ -133,6 +133,11 @@ func shelveAnswer(ctx context.Context, q any, call *grpc.UnaryServerInfo, next g
 		}
 		defer free()
 	}
+	return placeAnswer(ctx, q, call, next)
+}
+
+// placeAnswer puts an answer on the shelf.
+func placeAnswer(ctx context.Context, q any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 	answer, err := next(ctx, q)
 	if err != nil {
 		return nil, err

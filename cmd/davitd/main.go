@@ -4,8 +4,9 @@
 //	davitd --root DIR           everything in one folder, beside any other davitd of the host
 //	davitd --root DIR --driver fake    without root: containers are only played
 //
-// It answers on davit.sock in its run folder. SIGTERM, SIGINT and SIGHUP end it; its domains run on, and the next davitd
-// on the same folders finds them. So they do when it is killed.
+// It answers on davit.sock in its run folder. SIGTERM and SIGINT end it; its domains run on, and the next davitd on the same
+// folders finds them. So they do when it is killed. SIGHUP lets it read certificates and roles again; a configuration with a
+// fault changes nothing.
 //
 // Exit codes: 0 it was told to end; 1 it could not go on; 2 what it was asked for cannot be (arguments, configuration,
 // rights); 3 another davitd has the state folder.
@@ -19,6 +20,7 @@ import (
 	"os"
 	"os/signal"
 
+	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
 	"github.com/davitd/davit/domain"
@@ -62,7 +64,7 @@ func run(args []string, stdout, stderr io.Writer, open driverMaker) int {
 	if err := allowed(config); err != nil {
 		return fail(stderr, err, exitUsage)
 	}
-	if err := serve(config, open); err != nil {
+	if err := serve(config, o.config, open); err != nil {
 		return fail(stderr, err, code(err))
 	}
 	return exitOK
@@ -91,8 +93,11 @@ func allowed(c server.Config) error {
 	return nil
 }
 
-// serve runs the daemon until a signal ends it.
-func serve(config server.Config, open driverMaker) error {
+// serve runs the daemon until a signal ends it. When another signal asks for it the configuration is read again.
+func serve(config server.Config, again func() (server.Config, error), open driverMaker) error {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, unix.SIGHUP)
+	defer signal.Stop(hangups)
 	if err := harden(); err != nil {
 		return err
 	}
@@ -108,7 +113,7 @@ func serve(config server.Config, open driverMaker) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
 	defer stop()
 	var s *server.Server
 	s, err = server.New(server.Options{
@@ -123,12 +128,31 @@ func serve(config server.Config, open driverMaker) error {
 	if err != nil {
 		return err
 	}
+	go reload(ctx, hangups, again, s, log)
 	context.AfterFunc(ctx, func() {
 		stop() // a second signal ends it at once
 		log.Info("davitd ends; its domains run on")
 		warn(log, server.Notify("STOPPING=1"))
 	})
 	return s.Serve(ctx)
+}
+
+// reload reads the configuration again at every signal, until ctx ends.
+func reload(ctx context.Context, hangups <-chan os.Signal, again func() (server.Config, error), s *server.Server, log *zap.Logger) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+		}
+		config, err := again()
+		if err == nil {
+			err = s.Reload(config)
+		}
+		if err != nil {
+			log.Error("configuration is not read again; all stays as it was", zap.Error(err))
+		}
+	}
 }
 
 // harden keeps other processes of the host out of this one, and its files to itself.

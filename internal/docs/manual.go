@@ -109,16 +109,32 @@ func configuration() string {
 		if value.Kind() == reflect.Struct {
 			fmt.Fprintf(&b, ".Ss [%s]\n%s\n", field.Tag.Get("toml"), roff(field.Tag.Get("doc")))
 			list(&b, value)
+			tables(&b, field.Tag.Get("toml"), value)
 		}
 	}
 	return b.String()
+}
+
+// tables lists the keys of the tables that a table may have many of.
+func tables(b *strings.Builder, name string, table reflect.Value) {
+	for field := range table.Fields() {
+		if isTables(field.Type) {
+			fmt.Fprintf(b, ".Ss [[%s.%s]]\n%s\n", name, field.Tag.Get("toml"), roff(field.Tag.Get("doc")))
+			list(b, reflect.Zero(field.Type.Elem()))
+		}
+	}
+}
+
+// isTables tells whether a key is a list of tables.
+func isTables(t reflect.Type) bool {
+	return t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct
 }
 
 // list lists the plain keys of a table.
 func list(b *strings.Builder, table reflect.Value) {
 	b.WriteString(".Bl -tag -width Ds\n")
 	for field, value := range table.Fields() {
-		if value.Kind() == reflect.Struct {
+		if value.Kind() == reflect.Struct || isTables(field.Type) {
 			continue
 		}
 		text := fmt.Sprint(value.Interface())

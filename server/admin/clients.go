@@ -29,7 +29,8 @@ type Clients struct {
 type client struct {
 	id        uint64
 	socket    string
-	peer      auth.Peer
+	peer      auth.Peer        // as it was when it connected
+	look      func() auth.Peer // as it is now
 	connected time.Time
 	conn      net.Conn
 
@@ -38,10 +39,10 @@ type client struct {
 }
 
 // Options are what the server of a socket needs for its connections to be known under the socket's name. They stand in the
-// place of the credentials of package auth.
-func (c *Clients) Options(socket string) []grpc.ServerOption {
+// place of the credentials, which are of package auth.
+func (c *Clients) Options(socket string, by credentials.TransportCredentials) []grpc.ServerOption {
 	return []grpc.ServerOption{
-		grpc.Creds(counted{auth.Credentials(), c, socket}),
+		grpc.Creds(counted{by, c, socket}),
 		grpc.ChainUnaryInterceptor(c.unary),
 		grpc.ChainStreamInterceptor(c.stream),
 	}
@@ -63,14 +64,18 @@ func (t counted) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, 
 	if !ok {
 		return nil, nil, errors.New("peer of the connection is not known")
 	}
-	return t.clients.add(t.socket, who, conn), info, nil
+	look := func() auth.Peer {
+		now, _ := auth.PeerIn(info)
+		return now
+	}
+	return t.clients.add(t.socket, who, look, conn), info, nil
 }
 
 func (t counted) Clone() credentials.TransportCredentials {
 	return counted{t.TransportCredentials.Clone(), t.clients, t.socket}
 }
 
-func (c *Clients) add(socket string, who auth.Peer, conn net.Conn) net.Conn {
+func (c *Clients) add(socket string, who auth.Peer, look func() auth.Peer, conn net.Conn) net.Conn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.open == nil {
@@ -78,7 +83,7 @@ func (c *Clients) add(socket string, who auth.Peer, conn net.Conn) net.Conn {
 	}
 	c.last++
 	c.open[c.last] = &client{
-		id: c.last, socket: socket, peer: who, connected: time.Now(), conn: conn, calls: make(map[uint64]string),
+		id: c.last, socket: socket, peer: who, look: look, connected: time.Now(), conn: conn, calls: make(map[uint64]string),
 	}
 	return &numbered{Conn: conn, address: address{conn.RemoteAddr(), c.last}, clients: c}
 }
@@ -154,6 +159,10 @@ func (c *Clients) List() []*davitv1.ConnectedClient {
 	for _, on := range c.open {
 		one := &davitv1.ConnectedClient{
 			Id: on.id, Socket: on.socket, Uid: on.peer.UID, Pid: uint32(on.peer.PID), Connected: timestamppb.New(on.connected),
+			Access: auth.Word(on.look().Access),
+		}
+		if holder := on.peer.Certificate; holder != nil {
+			one.Certificate, one.Serial, one.Address = holder.Subject, holder.Serial, on.peer.Address
 		}
 		for _, method := range on.calls {
 			one.Calls = append(one.Calls, method)
@@ -173,6 +182,23 @@ func (c *Clients) Count() (clients, calls int) {
 		calls += len(on.calls)
 	}
 	return len(c.open), calls
+}
+
+// CutOff ends the connections of those who may do less than when they connected, and so the streams on them that their
+// rights of then have opened. It tells how many they were.
+func (c *Clients) CutOff() int {
+	c.mu.Lock()
+	var lost []uint64
+	for id, on := range c.open {
+		if on.look().Access < on.peer.Access {
+			lost = append(lost, id)
+		}
+	}
+	c.mu.Unlock()
+	for _, id := range lost {
+		c.Disconnect(id)
+	}
+	return len(lost)
 }
 
 // Disconnect ends a connection, and so the calls on it; false if there is none of that number.

@@ -135,6 +135,12 @@ func fingerprint(c *x509.Certificate) string {
 // serial is the number in lower hexadecimal digits, without leading zeros.
 func serial(c *x509.Certificate) string { return c.SerialNumber.Text(16) }
 
+// CheckMark tells what is wrong with the text that names one certificate, see [Source].
+func CheckMark(text string) error {
+	_, err := parseMark(text)
+	return err
+}
+
 // parseMark reads what names one certificate: "sha256:" or "serial:" and hexadecimal digits, between which there may be
 // colons as openssl writes them.
 func parseMark(text string) (string, error) {

@@ -1,0 +1,91 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/davitd/davit/server/auth"
+)
+
+// NetworkDoor is what the way in from the network is called where clients are listed.
+const NetworkDoor = "network"
+
+// openNetwork listens on the network. Whoever looks only is told no more than at the read-only socket.
+func (s *Server) openNetwork() error {
+	c := s.options.Config
+	policy, err := c.TLS.policy()
+	if err != nil {
+		return fmt.Errorf("open way in from the network: %w", err)
+	}
+	log := s.log.With(zap.String("socket", NetworkDoor))
+	s.network = auth.NewNetwork(policy, c.TLS.limits(), log)
+	d := doorway{
+		word: NetworkDoor, calls: networkLimits(), quota: c.Limits.quota(), services: s.services(true),
+	}
+	server, err := s.newServer(d, s.network.Credentials())
+	if err != nil {
+		return err
+	}
+	opened := door{server: server}
+	for _, address := range c.TLS.Listen {
+		var l net.Listener
+		if l, err = new(net.ListenConfig).Listen(context.Background(), "tcp", address); err != nil {
+			break
+		}
+		log.Info("davitd listens on the network", zap.Stringer("address", l.Addr()))
+		opened.sockets = append(opened.sockets, s.network.Listen(l))
+	}
+	s.doors = append(s.doors, opened) // what is open is closed with the rest
+	if err != nil {
+		return fmt.Errorf("open way in from the network: %w", err)
+	}
+	s.tellPolicy(c.TLS, policy)
+	return nil
+}
+
+// endsSoon is how long before its end the daemon's certificate is warned of.
+const endsSoon = 14 * 24 * time.Hour
+
+// tellPolicy logs what an admin should know of a policy.
+func (s *Server) tellPolicy(t TLS, p *auth.Policy) {
+	if len(t.Role) == 0 {
+		s.log.Warn("no certificate has a role: nobody on the network may do anything (tls.role)")
+	}
+	if time.Until(p.Ends()) < endsSoon {
+		s.log.Warn("the daemon's certificate ends soon", zap.String("certificate", t.Certificate), zap.Time("end", p.Ends()))
+	}
+}
+
+// Reload takes what may change without a new start from a configuration: who may call over the network. If it cannot be,
+// all stays as it was. Connections whose rights became less are ended. What else has changed is named in the log.
+func (s *Server) Reload(c Config) error {
+	if s.network == nil {
+		if len(c.TLS.Listen) > 0 {
+			s.log.Warn("configuration is read again; tls.listen holds from the next start on")
+		}
+		return nil
+	}
+	policy := auth.Denying()
+	if len(c.TLS.Listen) > 0 {
+		var err error
+		if policy, err = c.TLS.policy(); err != nil {
+			return fmt.Errorf("reload: %w", err)
+		}
+		s.tellPolicy(c.TLS, policy)
+	} else {
+		s.log.Warn("tls.listen is empty now: nobody on the network may do anything")
+	}
+	s.network.SetPolicy(policy)
+	cut := s.clients.CutOff()
+	if !slices.Equal(c.TLS.Listen, s.options.Config.TLS.Listen) || c.TLS.limits() != s.options.Config.TLS.limits() {
+		s.log.Warn("tls.listen and the limits of connections hold from the next start on")
+	}
+	s.log.Info("configuration is read again", zap.Int("roles", len(c.TLS.Role)), zap.Int("revoked", len(c.TLS.Revoked)),
+		zap.Int("connections_ended", cut))
+	return nil
+}
