@@ -14,7 +14,7 @@ comma   := ,
 export DAVIT_TEST_REQUIRE ?= $(REQUIRE)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-guest test-corpus race lint fmt generate verify fuzz bench soak install uninstall deb test-systemd clean
+.PHONY: help build demo test test-guest test-corpus escape race lint fmt generate verify fuzz bench soak install uninstall deb test-systemd clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,12 @@ test-guest: build ## run the privileged tests in a QEMU guest: pure cgroup v2, D
 
 test-corpus: ## run the byte-for-byte test on a folder of libvirt's documents: make test-corpus DAVIT_CORPUS=dir
 	DAVIT_CORPUS=$(DAVIT_CORPUS) $(GO) test -count=1 -run 'Corpus|RelaxNG|Jing' -v ./domain/... ./convert/...
+
+ESCAPE_ROUNDS ?= 500
+escape: build ## run hostile guests and documents against davitd, each race ESCAPE_ROUNDS times, and print what happened (needs root)
+	@table=$$(mktemp); trap 'rm -f $$table' EXIT; status=0; \
+	DAVIT_TEST_BIN=$(CURDIR)/bin DAVIT_ESCAPE_ROUNDS=$(ESCAPE_ROUNDS) DAVIT_ESCAPE_TABLE=$$table \
+	  $(GO) test -count=1 -timeout 60m -v ./internal/escape $(ESCAPEFLAGS) || status=$$?; cat $$table; exit $$status
 
 race: ## run the tests of the concurrent rooms under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./domain/... ./driver/fake/... ./driver/monitor/... ./server/... ./client/...

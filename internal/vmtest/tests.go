@@ -70,7 +70,7 @@ func testEnvironment(o options, p goPackage, work string) []string {
 }
 
 // programs are what tests start that is not in cmd: linking them in the guest would take minutes.
-var programs = []string{"internal/guest", "internal/demo", "driver/native/testdata/guest", "driver/monitor/internal/flood"}
+var programs = []string{"internal/guest", "internal/demo", "driver/native/testdata/guest", "driver/monitor/internal/flood", "internal/escape/guest"}
 
 // preparePrograms puts the programs that tests start where testenv looks for them: those of cmd by their name, others by
 // their path.
