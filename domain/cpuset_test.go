@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/davitd/davit/domain"
-	"github.com/davitd/davit/internal/testenv"
+	"github.com/davitd/davit/internal/processor"
 )
 
 func TestParseCpuset(t *testing.T) {
@@ -81,7 +81,7 @@ func TestParseCpusetLength(t *testing.T) {
 // TestParseCpusetBound: neither wide ranges nor many of them cost much (security: a range once filled the memory of others).
 func TestParseCpusetBound(t *testing.T) {
 	for _, in := range []string{"0-9999999999", strings.Repeat("0-8191,", 10000) + "x", strings.Repeat("1,", 500000) + "1"} {
-		if took := testenv.Processor(t, func() { _, _ = domain.ParseCpuset(in) }); took > time.Second {
+		if took := processor.Time(t, func() { _, _ = domain.ParseCpuset(in) }); took > time.Second {
 			t.Errorf("%d bytes took %v", len(in), took)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/davitd/davit/domain"
-	"github.com/davitd/davit/internal/testenv"
+	"github.com/davitd/davit/internal/processor"
 )
 
 // largeDocuments are what costs most to read for its size: each is about as large as a document may be, or has as many
@@ -119,7 +119,7 @@ func TestLargeDocuments(t *testing.T) {
 				}
 				var peak uint64
 				var err error
-				took := testenv.Processor(t, func() {
+				took := processor.Time(t, func() {
 					peak, err = peakMemory(func() error {
 						_, _, refusal := domain.Read(xmlSource(doc), domain.ReadOptions{Strict: strict, Host: goldenHost()})
 						return refusal
@@ -188,7 +188,7 @@ func BenchmarkReadLarge(b *testing.B) {
 			b.ReportAllocs()
 			var took time.Duration
 			for b.Loop() {
-				took += testenv.Processor(b, func() {
+				took += processor.Time(b, func() {
 					_, _, _ = domain.Read(xmlSource(doc), domain.ReadOptions{Host: goldenHost()})
 				})
 			}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/davitd/davit/convert/lxctools"
 	"github.com/davitd/davit/domain"
+	"github.com/davitd/davit/internal/processor"
 	"github.com/davitd/davit/internal/testenv"
 )
 
@@ -80,7 +81,7 @@ func TestBounds(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			var err error
-			took := testenv.Processor(t, func() { _, _, err = lxctools.Parse("/etc/config", text, lxctools.Options{Files: fstest.MapFS{}}) })
+			took := processor.Time(t, func() { _, _, err = lxctools.Parse("/etc/config", text, lxctools.Options{Files: fstest.MapFS{}}) })
 			runtime.ReadMemStats(&after)
 			grown := after.TotalAlloc - before.TotalAlloc
 			t.Logf("%d bytes: %s, %d KiB, failed: %v", len(text), took, grown>>10, err != nil)

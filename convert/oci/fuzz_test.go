@@ -15,6 +15,7 @@ import (
 
 	"github.com/davitd/davit/convert/oci"
 	"github.com/davitd/davit/domain"
+	"github.com/davitd/davit/internal/processor"
 	"github.com/davitd/davit/internal/testenv"
 )
 
@@ -115,7 +116,7 @@ func TestBounds(t *testing.T) {
 				var before, after runtime.MemStats
 				runtime.ReadMemStats(&before)
 				var err error
-				took := testenv.Processor(t, func() { _, _, err = oci.Read("/srv/web/config.json", text, oci.Options{}) })
+				took := processor.Time(t, func() { _, _, err = oci.Read("/srv/web/config.json", text, oci.Options{}) })
 				runtime.ReadMemStats(&after)
 				grown := after.TotalAlloc - before.TotalAlloc
 				t.Logf("%d bytes: %s, %d KiB, failed: %v", len(text), took, grown>>10, err != nil)

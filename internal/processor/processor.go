@@ -1,4 +1,5 @@
-package testenv
+// Package processor measures what work costs, for tests that bound it.
+package processor
 
 import (
 	"runtime"
@@ -8,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Processor is the processor time that f takes on the caller's goroutine: what a bound on its work is held to, since the time on
+// Time is the processor time that f takes on the caller's goroutine: what a bound on its work is held to, since the time on
 // the wall depends on what else the host does.
-func Processor(tb testing.TB, f func()) time.Duration {
+func Time(tb testing.TB, f func()) time.Duration {
 	tb.Helper()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
