@@ -13,6 +13,7 @@ const (
 	prunePass              // messages that may be there and empty
 	honestPass             // fields that are not honoured
 	checkPass              // values that not every notation can hold
+	secretPass             // values that are not shown to everybody
 	passes
 )
 
@@ -31,6 +32,8 @@ func (p pass) looksAt(f *field) bool {
 		return f.keeps() || f.opts.GetNotHonoured() != ""
 	case checkPass:
 		return f.kind == protoreflect.StringKind || f.words != nil || f.opts.GetUnit() != 0
+	case secretPass:
+		return f.opts.GetSecret() || len(f.opts.GetPassword()) > 0
 	default:
 		return false
 	}

@@ -54,6 +54,9 @@ func (e *Engine) validate(ctx context.Context, def *davitv1.Domain, warnings []*
 
 // define is what a domain, nil if there is none, would be with a stored definition. Its condition is left to the machine.
 func define(s *snapshot, def *davitv1.Domain, etag string) (*snapshot, error) {
+	if err := keepSecrets(s, def); err != nil {
+		return nil, err
+	}
 	resting, err := rest(def)
 	if err != nil {
 		return nil, err

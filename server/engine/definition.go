@@ -16,6 +16,7 @@ type definition struct {
 	title  string
 	memory uint64
 	vcpus  uint32
+	secret bool // it may hold something that is not shown to everybody
 }
 
 // rest puts a definition to rest.
@@ -27,6 +28,7 @@ func rest(def *davitv1.Domain) (*definition, error) {
 	return &definition{
 		wire: wire, etag: domain.Etag(def), title: def.GetTitle(),
 		memory: def.GetMemoryKib(), vcpus: max(1, def.GetVcpu().GetCount()),
+		secret: domain.HoldsSecrets(def),
 	}, nil
 }
 

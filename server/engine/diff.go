@@ -40,9 +40,15 @@ func (e *Engine) DiffDomain(ctx context.Context, q *davitv1.DiffDomainRequest) (
 			Message: "it names no uuid; a define makes one up, and so takes it for another domain of the same name",
 		})
 	}
+	if sight, _ := sightOf(ctx, false); sight == domain.SightLook { // nor does it tell whether a guess is right
+		domain.Withhold(from, sight)
+		domain.Withhold(to, sight)
+	} else {
+		_ = domain.Restore(to, from) // what cannot be put back is a change
+	}
 	changes := e.changes(ctx, from, to, domain.DiffOptions{Unchanged: q.GetUnchanged()})
 	madeUp(changes)
-	return &davitv1.DiffDomainResponse{Domain: s.info(), Changes: changes, Warnings: warnings}, nil
+	return &davitv1.DiffDomainResponse{Domain: e.told(ctx, s), Changes: changes, Warnings: warnings}, nil
 }
 
 // madeUp tells of hardware addresses that a definition does not name.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -94,6 +95,7 @@ type Engine struct {
 
 	table    table
 	answers  answers
+	blind    [32]byte // key of the etags of those who may only look
 	sessions sessions
 
 	closing chan struct{}   // closed when Close begins
@@ -126,6 +128,7 @@ func New(o Options) (*Engine, error) {
 		driver: o.Driver, store: o.Store, journal: o.Journal, host: o.Host, log: o.Logger.Named("engine"),
 		jobLimit: o.JobLimit, parallel: o.Parallel, closing: make(chan struct{}),
 	}
+	_, _ = rand.Read(e.blind[:]) // never fails
 	e.answers.forget = e.forgetRequest
 	e.aborted, e.abort = context.WithCancel(context.Background())
 	return e, nil

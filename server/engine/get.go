@@ -8,7 +8,7 @@ import (
 )
 
 // GetDomain tells about one domain.
-func (e *Engine) GetDomain(_ context.Context, q *davitv1.GetDomainRequest) (*davitv1.GetDomainResponse, error) {
+func (e *Engine) GetDomain(ctx context.Context, q *davitv1.GetDomainRequest) (*davitv1.GetDomainResponse, error) {
 	if err := knownView(q.GetView()); err != nil {
 		return nil, err
 	}
@@ -17,7 +17,7 @@ func (e *Engine) GetDomain(_ context.Context, q *davitv1.GetDomainRequest) (*dav
 	if err != nil {
 		return nil, err
 	}
-	info, err := s.view(q.GetView(), q.GetInactive())
+	info, err := e.view(ctx, s, q.GetView(), q.GetInactive(), q.GetIncludeSecrets())
 	if err != nil {
 		return nil, err
 	}
@@ -25,7 +25,11 @@ func (e *Engine) GetDomain(_ context.Context, q *davitv1.GetDomainRequest) (*dav
 }
 
 // GetDomainXML gives the definition as libvirt would print it: that of the run, or the stored one.
-func (e *Engine) GetDomainXML(_ context.Context, q *davitv1.GetDomainXMLRequest) (*davitv1.GetDomainXMLResponse, error) {
+func (e *Engine) GetDomainXML(ctx context.Context, q *davitv1.GetDomainXMLRequest) (*davitv1.GetDomainXMLResponse, error) {
+	sight, err := sightOf(ctx, q.GetIncludeSecrets())
+	if err != nil {
+		return nil, err
+	}
 	_, s, err := e.table.find(q.GetDomain())
 	if err != nil {
 		return nil, err
@@ -39,11 +43,12 @@ func (e *Engine) GetDomainXML(_ context.Context, q *davitv1.GetDomainXMLRequest)
 	if err != nil {
 		return nil, err
 	}
+	domain.Withhold(def, sight)
 	text, err := domain.FormatXML(def, domain.FormatOptions{Inactive: inactive})
 	if err != nil {
 		return nil, err
 	}
-	return &davitv1.GetDomainXMLResponse{Xml: text, Etag: s.etag()}, nil
+	return &davitv1.GetDomainXMLResponse{Xml: text, Etag: e.etagFor(ctx, s)}, nil
 }
 
 // knownView refuses views that there are not.

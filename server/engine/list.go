@@ -24,7 +24,7 @@ const tokenMark = "1"
 
 // ListDomains tells about the domains that pass the filter, in order of name. A token names the last domain of its page,
 // so that domains that come and go between two pages move no other.
-func (e *Engine) ListDomains(_ context.Context, q *davitv1.ListDomainsRequest) (*davitv1.ListDomainsResponse, error) {
+func (e *Engine) ListDomains(ctx context.Context, q *davitv1.ListDomainsRequest) (*davitv1.ListDomainsResponse, error) {
 	if err := checkList(q); err != nil {
 		return nil, err
 	}
@@ -46,7 +46,7 @@ func (e *Engine) ListDomains(_ context.Context, q *davitv1.ListDomainsRequest) (
 			answer.NextPageToken = token(after)
 			break
 		}
-		info, err := s.view(q.GetView(), false)
+		info, err := e.view(ctx, s, q.GetView(), false, false)
 		if err != nil {
 			return nil, err
 		}

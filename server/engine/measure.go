@@ -113,7 +113,7 @@ func (e *Engine) measureAll(ctx context.Context, list []named, filter *davitv1.D
 				stats = nil
 			}
 			measured[i] = &davitv1.DomainMeasurement{
-				Domain: s.info(), Stats: stats, MaximumMemoryKib: s.effective().memory,
+				Domain: e.told(ctx, s), Stats: stats, MaximumMemoryKib: s.effective().memory,
 			}
 			return nil
 		})

@@ -140,6 +140,9 @@ func (e *Engine) like(source *davitv1.DefinitionSource, strict bool, which func(
 	if err != nil {
 		return nil
 	}
+	if domain.Restore(want, have) != nil {
+		return nil
+	}
 	if generated {
 		want.Uuid = have.GetUuid()
 	}

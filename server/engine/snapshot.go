@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -115,9 +116,13 @@ func (s *snapshot) info() *davitv1.DomainInfo {
 	return info
 }
 
-// view tells about the domain, with its definition where that is asked for.
-func (s *snapshot) view(view davitv1.DomainView, inactive bool) (*davitv1.DomainInfo, error) {
-	info := s.info()
+// view tells a caller about a domain, with its definition where that is asked for.
+func (e *Engine) view(ctx context.Context, s *snapshot, view davitv1.DomainView, inactive, secrets bool) (*davitv1.DomainInfo, error) {
+	sight, err := sightOf(ctx, secrets)
+	if err != nil {
+		return nil, err
+	}
+	info := e.told(ctx, s)
 	if view != davitv1.DomainView_DOMAIN_VIEW_FULL {
 		return info, nil
 	}
@@ -132,6 +137,7 @@ func (s *snapshot) view(view davitv1.DomainView, inactive bool) (*davitv1.Domain
 	if inactive {
 		def = asleep(def)
 	}
+	domain.Withhold(def, sight)
 	info.Definition = def
 	return info, nil
 }

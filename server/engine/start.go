@@ -60,6 +60,9 @@ func (e *Engine) CreateDomain(ctx context.Context, q *davitv1.CreateDomainReques
 		}
 		return claimed(ctx, e, def, "create domain", func(ctx context.Context, a *actor) (*davitv1.CreateDomainResponse, error) {
 			base, action := a.current.Load(), domain.Create
+			if err := keepSecrets(base, def); err != nil {
+				return nil, err
+			}
 			if base == nil {
 				base = &snapshot{uuid: a.uuid, name: a.name}
 			} else if !base.active() {

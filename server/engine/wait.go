@@ -25,7 +25,7 @@ func (e *Engine) WaitDomain(ctx context.Context, q *davitv1.WaitDomainRequest) (
 		there := s.gone || slices.Contains(states, s.State)
 		if there {
 			if next = n.debt.settlement(); next == nil {
-				return &davitv1.WaitDomainResponse{Domain: s.info(), Gone: s.gone}, nil
+				return &davitv1.WaitDomainResponse{Domain: e.told(ctx, s), Gone: s.gone}, nil
 			}
 		}
 		select {

@@ -14,6 +14,16 @@ import (
 type domainService struct {
 	davitv1.UnsafeDomainServiceServer
 	altering
+	operates func(context.Context) bool
+}
+
+// seeing tells the engine how much the caller of a method may be shown of definitions. A method that forgets it shows no
+// secrets.
+func (s *domainService) seeing(ctx context.Context) context.Context {
+	if s.operates == nil || s.operates(ctx) {
+		return engine.WithOperator(ctx)
+	}
+	return ctx
 }
 
 // altering is what services have that change something.
@@ -87,23 +97,23 @@ func (s *domainService) ResetDomain(ctx context.Context, q *davitv1.ResetDomainR
 }
 
 func (s *domainService) GetDomain(ctx context.Context, q *davitv1.GetDomainRequest) (*davitv1.GetDomainResponse, error) {
-	return s.engine.GetDomain(ctx, q)
+	return s.engine.GetDomain(s.seeing(ctx), q)
 }
 
 func (s *domainService) ListDomains(ctx context.Context, q *davitv1.ListDomainsRequest) (*davitv1.ListDomainsResponse, error) {
-	return s.engine.ListDomains(ctx, q)
+	return s.engine.ListDomains(s.seeing(ctx), q)
 }
 
 func (s *domainService) DiffDomain(ctx context.Context, q *davitv1.DiffDomainRequest) (*davitv1.DiffDomainResponse, error) {
-	return s.engine.DiffDomain(ctx, q)
+	return s.engine.DiffDomain(s.seeing(ctx), q)
 }
 
 func (s *domainService) GetDomainXML(ctx context.Context, q *davitv1.GetDomainXMLRequest) (*davitv1.GetDomainXMLResponse, error) {
-	return s.engine.GetDomainXML(ctx, q)
+	return s.engine.GetDomainXML(s.seeing(ctx), q)
 }
 
 func (s *domainService) WaitDomain(ctx context.Context, q *davitv1.WaitDomainRequest) (*davitv1.WaitDomainResponse, error) {
-	return s.engine.WaitDomain(ctx, q)
+	return s.engine.WaitDomain(s.seeing(ctx), q)
 }
 
 func (s *domainService) GetDomainStats(ctx context.Context, q *davitv1.GetDomainStatsRequest) (*davitv1.GetDomainStatsResponse, error) {
@@ -123,5 +133,5 @@ func (s *domainService) ListFilesystems(ctx context.Context, q *davitv1.ListFile
 }
 
 func (s *domainService) ListDomainStats(ctx context.Context, q *davitv1.ListDomainStatsRequest) (*davitv1.ListDomainStatsResponse, error) {
-	return s.engine.ListDomainStats(ctx, q)
+	return s.engine.ListDomainStats(s.seeing(ctx), q)
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -59,6 +60,8 @@ type daemon struct {
 	logs    *logs.Logs
 	audit   *audit.Log
 	endLogs func()
+
+	looks atomic.Bool // callers may only look
 
 	mu     sync.Mutex
 	called map[string]int // by full method
@@ -159,6 +162,7 @@ func (d *daemon) serve() {
 		}))
 	rpc.Register(d.server, d.engine, rpc.Options{
 		Version: "1.2.3", Logs: d.logs, Host: d.machine,
+		Operates: func(context.Context) bool { return !d.looks.Load() },
 		Diagnose: func(context.Context) ([]*davitv1.Finding, error) {
 			return d.machine.Diagnose(host.Places{Lib: d.dir, Run: d.dir, Log: d.dir}), nil
 		},

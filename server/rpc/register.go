@@ -24,11 +24,14 @@ type Options struct {
 	Public bool
 	// Caller names who makes a call, for request ids: those of different callers are different. One name for all when nil.
 	Caller func(ctx context.Context) string
+	// Operates tells whether who makes a call may act on domains, and so be shown the secrets of definitions. All may when
+	// nil.
+	Operates func(ctx context.Context) bool
 }
 
 // Register adds DomainService, DeviceService, EventService, ConsoleService, HostService and LogService to a server.
 func Register(r grpc.ServiceRegistrar, e *engine.Engine, o Options) {
-	davitv1.RegisterDomainServiceServer(r, &domainService{altering: altering{engine: e, caller: o.Caller}})
+	davitv1.RegisterDomainServiceServer(r, &domainService{altering: altering{engine: e, caller: o.Caller}, operates: o.Operates})
 	davitv1.RegisterDeviceServiceServer(r, &deviceService{altering: altering{engine: e, caller: o.Caller}})
 	davitv1.RegisterEventServiceServer(r, &eventService{engine: e})
 	davitv1.RegisterConsoleServiceServer(r, &consoleService{engine: e})

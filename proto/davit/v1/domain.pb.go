@@ -2333,12 +2333,12 @@ const file_davit_v1_domain_proto_rawDesc = "" +
 	" \x01(\tB\r\xda\xce\x18\t\n" +
 	"\acmdlineR\acmdline\x12u\n" +
 	"\x05other\x182 \x03(\tB_\xda\xce\x18[\n" +
-	"\x01*J\bfirmwareJ\x06loaderJ\x05nvramJ\x06kernelJ\x06initrdJ\x03dtbJ\x04shimJ\x04acpiJ\x04bootJ\bbootmenuJ\x04biosJ\x06smbiosR\x05other\"I\n" +
+	"\x01*J\bfirmwareJ\x06loaderJ\x05nvramJ\x06kernelJ\x06initrdJ\x03dtbJ\x04shimJ\x04acpiJ\x04bootJ\bbootmenuJ\x04biosJ\x06smbiosR\x05other\"K\n" +
 	"\aInitEnv\x12\x1f\n" +
 	"\x04name\x18\x01 \x01(\tB\v\xda\xce\x18\a\n" +
-	"\x05@nameR\x04name\x12\x1d\n" +
-	"\x05value\x18\x02 \x01(\tB\a\xda\xce\x18\x03\n" +
-	"\x01.R\x05value\"g\n" +
+	"\x05@nameR\x04name\x12\x1f\n" +
+	"\x05value\x18\x02 \x01(\tB\t\xda\xce\x18\x05\n" +
+	"\x01.P\x01R\x05value\"g\n" +
 	"\x05IdMap\x12.\n" +
 	"\x03uid\x18\x01 \x03(\v2\x11.davit.v1.IdRangeB\t\xda\xce\x18\x05\n" +
 	"\x03uidR\x03uid\x12.\n" +

@@ -1719,9 +1719,11 @@ type GetDomainRequest struct {
 	// How much to tell.
 	View DomainView `protobuf:"varint,2,opt,name=view,enum=davit.v1.DomainView" json:"view,omitempty"`
 	// With view FULL: the stored definition, also of an active domain.
-	Inactive      bool `protobuf:"varint,3,opt,name=inactive" json:"inactive,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Inactive bool `protobuf:"varint,3,opt,name=inactive" json:"inactive,omitempty"`
+	// With view FULL: passwords, too. It takes the right to operate.
+	IncludeSecrets bool `protobuf:"varint,4,opt,name=include_secrets,json=includeSecrets" json:"include_secrets,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *GetDomainRequest) Reset() {
@@ -1771,6 +1773,13 @@ func (x *GetDomainRequest) GetView() DomainView {
 func (x *GetDomainRequest) GetInactive() bool {
 	if x != nil {
 		return x.Inactive
+	}
+	return false
+}
+
+func (x *GetDomainRequest) GetIncludeSecrets() bool {
+	if x != nil {
+		return x.IncludeSecrets
 	}
 	return false
 }
@@ -2046,9 +2055,11 @@ type GetDomainXMLRequest struct {
 	// The domain. Required.
 	Domain *DomainRef `protobuf:"bytes,1,opt,name=domain" json:"domain,omitempty"`
 	// The stored definition, also of an active domain.
-	Inactive      bool `protobuf:"varint,2,opt,name=inactive" json:"inactive,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Inactive bool `protobuf:"varint,2,opt,name=inactive" json:"inactive,omitempty"`
+	// Passwords, too. It takes the right to operate.
+	IncludeSecrets bool `protobuf:"varint,3,opt,name=include_secrets,json=includeSecrets" json:"include_secrets,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *GetDomainXMLRequest) Reset() {
@@ -2091,6 +2102,13 @@ func (x *GetDomainXMLRequest) GetDomain() *DomainRef {
 func (x *GetDomainXMLRequest) GetInactive() bool {
 	if x != nil {
 		return x.Inactive
+	}
+	return false
+}
+
+func (x *GetDomainXMLRequest) GetIncludeSecrets() bool {
+	if x != nil {
+		return x.IncludeSecrets
 	}
 	return false
 }
@@ -4081,11 +4099,12 @@ const file_davit_v1_domain_service_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\x02 \x01(\tR\trequestId\"K\n" +
 	"\x14ResumeDomainResponse\x123\n" +
-	"\bposition\x18\x01 \x01(\v2\x17.davit.v1.EventPositionR\bposition\"\x85\x01\n" +
+	"\bposition\x18\x01 \x01(\v2\x17.davit.v1.EventPositionR\bposition\"\xae\x01\n" +
 	"\x10GetDomainRequest\x12+\n" +
 	"\x06domain\x18\x01 \x01(\v2\x13.davit.v1.DomainRefR\x06domain\x12(\n" +
 	"\x04view\x18\x02 \x01(\x0e2\x14.davit.v1.DomainViewR\x04view\x12\x1a\n" +
-	"\binactive\x18\x03 \x01(\bR\binactive\"v\n" +
+	"\binactive\x18\x03 \x01(\bR\binactive\x12'\n" +
+	"\x0finclude_secrets\x18\x04 \x01(\bR\x0eincludeSecrets\"v\n" +
 	"\x11GetDomainResponse\x12,\n" +
 	"\x06domain\x18\x01 \x01(\v2\x14.davit.v1.DomainInfoR\x06domain\x123\n" +
 	"\bposition\x18\x02 \x01(\v2\x17.davit.v1.EventPositionR\bposition\"\xa8\x01\n" +
@@ -4105,10 +4124,11 @@ const file_davit_v1_domain_service_proto_rawDesc = "" +
 	"\x13ListDomainsResponse\x12.\n" +
 	"\adomains\x18\x01 \x03(\v2\x14.davit.v1.DomainInfoR\adomains\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x123\n" +
-	"\bposition\x18\x03 \x01(\v2\x17.davit.v1.EventPositionR\bposition\"^\n" +
+	"\bposition\x18\x03 \x01(\v2\x17.davit.v1.EventPositionR\bposition\"\x87\x01\n" +
 	"\x13GetDomainXMLRequest\x12+\n" +
 	"\x06domain\x18\x01 \x01(\v2\x13.davit.v1.DomainRefR\x06domain\x12\x1a\n" +
-	"\binactive\x18\x02 \x01(\bR\binactive\"<\n" +
+	"\binactive\x18\x02 \x01(\bR\binactive\x12'\n" +
+	"\x0finclude_secrets\x18\x03 \x01(\bR\x0eincludeSecrets\"<\n" +
 	"\x14GetDomainXMLResponse\x12\x10\n" +
 	"\x03xml\x18\x01 \x01(\tR\x03xml\x12\x12\n" +
 	"\x04etag\x18\x02 \x01(\tR\x04etag\"\xd6\x01\n" +

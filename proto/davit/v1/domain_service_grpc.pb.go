@@ -59,6 +59,11 @@ const (
 //
 // A domain does one such thing at a time; a call waits for its turn until its deadline, then it fails with ABORTED, reason
 // JOB_IN_PROGRESS. Calls that only ask never wait. Unknown fields are refused in requests that change something.
+//
+// Definitions hold secrets: the values of init's environment, and passwords in what other drivers of libvirt act on. Whoever
+// may only look is shown "(withheld)" in their place, and etags that tell nothing of them; passwords are shown to nobody who does
+// not ask. A definition that comes back with "(withheld)" keeps what the domain's own has there, and is refused if that has
+// nothing there.
 type DomainServiceClient interface {
 	// DefineDomain stores a definition, new or in place of the one with its UUID. An active domain takes it at its next
 	// start; a transient one becomes persistent.
@@ -363,6 +368,11 @@ func (c *domainServiceClient) SignalProcess(ctx context.Context, in *SignalProce
 //
 // A domain does one such thing at a time; a call waits for its turn until its deadline, then it fails with ABORTED, reason
 // JOB_IN_PROGRESS. Calls that only ask never wait. Unknown fields are refused in requests that change something.
+//
+// Definitions hold secrets: the values of init's environment, and passwords in what other drivers of libvirt act on. Whoever
+// may only look is shown "(withheld)" in their place, and etags that tell nothing of them; passwords are shown to nobody who does
+// not ask. A definition that comes back with "(withheld)" keeps what the domain's own has there, and is refused if that has
+// nothing there.
 type DomainServiceServer interface {
 	// DefineDomain stores a definition, new or in place of the one with its UUID. An active domain takes it at its next
 	// start; a transient one becomes persistent.

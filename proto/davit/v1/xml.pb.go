@@ -106,7 +106,11 @@ type XmlField struct {
 	NotHonoured string `protobuf:"bytes,8,opt,name=not_honoured,json=notHonoured" json:"not_honoured,omitempty"`
 	// Names of elements that only other drivers of libvirt act on, in the order of output. The field, a list of strings at
 	// path "*", keeps each such element of the message as a whole: XML, as libvirt re-dumps it. Each is told of as not honoured.
-	Kept          []string `protobuf:"bytes,9,rep,name=kept" json:"kept,omitempty"`
+	Kept []string `protobuf:"bytes,9,rep,name=kept" json:"kept,omitempty"`
+	// The value is a secret, which nobody is shown who may only look.
+	Secret bool `protobuf:"varint,10,opt,name=secret" json:"secret,omitempty"`
+	// Names of attributes and elements of kept elements whose values are passwords: nobody is shown them who does not ask.
+	Password      []string `protobuf:"bytes,11,rep,name=password" json:"password,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -200,6 +204,20 @@ func (x *XmlField) GetNotHonoured() string {
 func (x *XmlField) GetKept() []string {
 	if x != nil {
 		return x.Kept
+	}
+	return nil
+}
+
+func (x *XmlField) GetSecret() bool {
+	if x != nil {
+		return x.Secret
+	}
+	return false
+}
+
+func (x *XmlField) GetPassword() []string {
+	if x != nil {
+		return x.Password
 	}
 	return nil
 }
@@ -416,7 +434,7 @@ var File_davit_v1_xml_proto protoreflect.FileDescriptor
 
 const file_davit_v1_xml_proto_rawDesc = "" +
 	"\n" +
-	"\x12davit/v1/xml.proto\x12\bdavit.v1\x1a google/protobuf/descriptor.proto\"\xfb\x01\n" +
+	"\x12davit/v1/xml.proto\x12\bdavit.v1\x1a google/protobuf/descriptor.proto\"\xaf\x02\n" +
 	"\bXmlField\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12%\n" +
 	"\x04unit\x18\x02 \x01(\x0e2\x11.davit.v1.XmlUnitR\x04unit\x12\x1b\n" +
@@ -426,7 +444,10 @@ const file_davit_v1_xml_proto_rawDesc = "" +
 	"\x04live\x18\x06 \x01(\bR\x04live\x12\x10\n" +
 	"\x03raw\x18\a \x01(\bR\x03raw\x12!\n" +
 	"\fnot_honoured\x18\b \x01(\tR\vnotHonoured\x12\x12\n" +
-	"\x04kept\x18\t \x03(\tR\x04kept\"N\n" +
+	"\x04kept\x18\t \x03(\tR\x04kept\x12\x16\n" +
+	"\x06secret\x18\n" +
+	" \x01(\bR\x06secret\x12\x1a\n" +
+	"\bpassword\x18\v \x03(\tR\bpassword\"N\n" +
 	"\n" +
 	"XmlMessage\x12\x12\n" +
 	"\x04root\x18\x01 \x01(\tR\x04root\x12,\n" +
