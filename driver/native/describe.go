@@ -12,7 +12,7 @@ import (
 )
 
 // describeHost is, as text, what davitd itself makes for a start beside the plan, which is the monitor's: the limits of the cgroup
-// and the interfaces, a line each.
+// the interfaces, and the files that consoles are written to, a line each.
 func describeHost(def *davitv1.Domain, facts Facts, has func(controller string) bool, list []nic) string {
 	var b strings.Builder
 	describeLimits(&b, limits(def, facts, has))
@@ -22,6 +22,7 @@ func describeHost(def *davitv1.Domain, facts Facts, has func(controller string) 
 	for _, n := range list {
 		fmt.Fprintf(&b, "interface %s: %s\n", n.alias, strings.Join(slices.Concat(linkWords(n), bandwidthWords(n.Bandwidth)), ", "))
 	}
+	b.WriteString(terminalWords(def))
 	return b.String()
 }
 
@@ -97,6 +98,8 @@ func linkWords(n nic) []string {
 		}
 	}
 	switch {
+	case n.IPVLAN:
+		add(true, "ipvlan on %s", n.Parent)
 	case n.Kind == link.Direct:
 		add(true, "macvlan on %s", n.Parent)
 	case n.Kind == link.Lent:

@@ -27,6 +27,9 @@ func TestDescribeHost(t *testing.T) {
       <mac address='52:54:00:00:00:02'/><source><ip address='198.51.100.1' prefix='24'/></source><target dev='web0'/><guest dev='lan'/>
     </interface>
     <interface type='direct'><mac address='52:54:00:00:00:03'/><source dev='en0' mode='bridge'/></interface>
+    <interface type='direct'><source dev='en0' mode='bridge'/><davit:ipvlan xmlns:davit='https://github.com/davitd/davit/schemas/domain/1.0' mode='l2'/></interface>
+    <console type='pty'><log file='/var/log/web.console'/></console>
+    <serial type='pty'><log file='/var/log/web.serial' append='on'/></serial>
     <hostdev mode='capabilities' type='net'><source><interface>en1</interface></source></hostdev>
   </devices>
 </domain>`
@@ -53,7 +56,10 @@ cgroup io of /dev/sda weight 200 read at most 2 MiB/s
 interface net0: eth0 inside, the first free vnet on the host, port of bridge br0, isolated, native VLAN 7, mac 52:54:00:00:00:01, mtu 1400, address 192.0.2.2/24, route to 0.0.0.0/0 via 192.0.2.1, inbound 1 MiB/s peak 2 MiB/s burst 512 KiB
 interface net1: lan inside, web0 on the host, mac 52:54:00:00:00:02, address 198.51.100.1/24 on the host
 interface net2: eth1 inside, macvlan on en0, mac 52:54:00:00:00:03
+interface net3: eth2 inside, ipvlan on en0
 interface hostdev0: en1 inside, en1 of the host
+console0 is written to "/var/log/web.console", which is emptied first
+serial0 is written to "/var/log/web.serial", from its end on
 `
 	got := describeHost(def, Facts{}, func(string) bool { return true }, list)
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -305,6 +305,9 @@ func (d *Driver) Forget(_ context.Context, uuid string) error {
 	// A guest wrote what is in it; a Root is never left through a symbolic link.
 	dir, err := os.OpenRoot(d.opts.UpperDir)
 	if errors.Is(err, fs.ErrNotExist) {
+	if err := d.checkDescriptors("plan domain", def); err != nil {
+		return "", err
+	}
 		return nil
 	}
 	if err != nil {

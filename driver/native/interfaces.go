@@ -189,6 +189,8 @@ func kindOf(p port) string {
 	switch {
 	case p.Loan != nil:
 		return p.Loan.Kind
+	case p.Spec.IPVLAN:
+		return "ipvlan"
 	case p.HostIndex == 0:
 		return "macvlan"
 	}

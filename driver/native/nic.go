@@ -146,7 +146,7 @@ func (n *nic) attachTo(i *davitv1.Interface) error {
 	case davitv1.InterfaceType_INTERFACE_TYPE_ETHERNET:
 		n.Kind = link.Ethernet
 	case davitv1.InterfaceType_INTERFACE_TYPE_DIRECT:
-		n.Kind, n.Parent, n.Mode = link.Direct, i.GetSourceDev(), modes[i.GetSourceMode()]
+		n.Kind, n.Parent, n.Mode, n.IPVLAN = link.Direct, i.GetSourceDev(), modes[i.GetSourceMode()], i.GetIpvlan() != 0
 	case davitv1.InterfaceType_INTERFACE_TYPE_NETWORK:
 		return fmt.Errorf("this davit has no virtual networks: use the bridge of network %q", i.GetSourceNetwork())
 	default:

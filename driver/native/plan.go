@@ -90,8 +90,8 @@ func (l *layout) operations() []*monitorv1.Operation {
 		add(kernel(monitorv1.KernelFilesystemType_KERNEL_FILESYSTEM_TYPE_CGROUP2, "/sys/fs/cgroup", false))
 	}
 	add(dev(append(clockNodes(l.def, l.facts), deviceNodes(l.def, l.facts)...)))
-	for i := range l.def.GetDevices().GetConsole() {
-		add(consoleBind(i, fmt.Sprintf("tty%d", i+1)))
+	for i, t := range terminals(l.def) {
+		add(consoleBind(i, t.node))
 	}
 	if len(l.def.GetDevices().GetConsole()) > 0 {
 		add(consoleBind(0, "console"))
@@ -177,8 +177,8 @@ func tmpfs(target string, mode uint32, size uint64) *monitorv1.Operation {
 // consoles are the terminals of the domain.
 func consoles(def *davitv1.Domain) []*monitorv1.Console {
 	var out []*monitorv1.Console
-	for i := range def.GetDevices().GetConsole() {
-		out = append(out, &monitorv1.Console{Alias: fmt.Sprintf("console%d", i), ScrollbackBytes: scrollback})
+	for _, t := range terminals(def) {
+		out = append(out, &monitorv1.Console{Alias: t.alias, ScrollbackBytes: scrollback})
 	}
 	return out
 }

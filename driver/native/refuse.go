@@ -37,8 +37,8 @@ func checkDevices(def *davitv1.Domain, facts Facts) error {
 	for _, n := range ownNodes {
 		taken[n] = "every domain"
 	}
-	for i := range def.GetDevices().GetConsole() {
-		taken[fmt.Sprintf("tty%d", i+1)] = "a console"
+	for _, t := range terminals(def) {
+		taken[t.node] = t.alias
 	}
 	for _, c := range clockNodes(def, facts) {
 		taken[c.GetName()] = "a timer"

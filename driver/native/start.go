@@ -37,6 +37,9 @@ func (d *Driver) Start(ctx context.Context, spec driver.Spec) (driver.Instance, 
 	if _, err := Plan(spec.Definition, d.factsOf(spec.Definition)); err != nil {
 		return nil, err
 	}
+	if err := d.checkDescriptors("start domain", spec.Definition); err != nil {
+		return nil, err
+	}
 	if err := d.checkInterfaces(spec.Definition); err != nil {
 		return nil, err
 	}
@@ -59,6 +62,7 @@ type start struct {
 	// facts with what was opened for the devices, and the descriptors of that until the monitor has them.
 	facts Facts
 	held  *held
+	logs  *terminalFiles
 	made  []func(context.Context) error // undoes what was made, in the order of making
 }
 
@@ -145,6 +149,10 @@ func (s *start) openDevices(ctx context.Context) error {
 		return err
 	}
 	s.undoBy(func(context.Context) error { held.close(); return nil })
+	if s.logs, err = openTerminals(def); err != nil {
+		return err
+	}
+	s.undoBy(func(context.Context) error { s.logs.close(); return nil })
 	s.held, s.facts = held, s.d.hostFacts(def)
 	s.facts.Sources, s.i.record.Sources = held.sources, held.sources
 	return nil
@@ -299,7 +307,12 @@ func (s *start) makeContainer(ctx context.Context) error {
 		}
 	}
 	groups.Held = s.held.files
-	logs := client.Logs{Folder: s.openLogs(), MaxBytes: s.d.opts.LogMaxBytes, MaxFiles: s.d.opts.LogMaxFiles}
+	if err = s.logs.begin(); err != nil {
+		return err
+	}
+	logs := client.Logs{
+		Folder: s.openLogs(), MaxBytes: s.d.opts.LogMaxBytes, MaxFiles: s.d.opts.LogMaxFiles, Files: s.logs.folders,
+	}
 	started, err := s.i.monitor.Start(ctx, s.plan, groups, logs)
 	if logs.Folder != nil {
 		_ = logs.Folder.Close()
@@ -310,6 +323,7 @@ func (s *start) makeContainer(ctx context.Context) error {
 	}
 	s.i.mu.Lock()
 	defer s.i.mu.Unlock()
+	s.logs.close()
 	s.i.pidfd, s.i.record.InitPID = started.Pidfd, started.PID
 	return nil
 }

@@ -60,6 +60,9 @@ type Logs struct {
 	Files []ConsoleFile
 }
 
+// MaxDescriptors is the most descriptors that a start takes.
+const MaxDescriptors = wire.MaxDescriptors
+
 // ConsoleFile is a file that gets what a console says as it is.
 type ConsoleFile struct {
 	// Folder of the file; it stays the caller's.
