@@ -14,7 +14,7 @@ comma   := ,
 export DAVIT_TEST_REQUIRE ?= $(REQUIRE)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-guest test-corpus escape race lint fmt generate verify fuzz bench soak install uninstall deb test-systemd clean
+.PHONY: help build demo test test-guest test-corpus escape race lint fmt generate verify fuzz bench soak install uninstall deb test-systemd test-debian clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -129,6 +129,11 @@ deb: ## build a Debian package into bin/, without root and without Debian's tool
 test-systemd: ## install, upgrade and purge the package under systemd in a QEMU guest (root; installs debootstrap where it is missing)
 	command -v debootstrap >/dev/null || apt-get install -y --no-install-recommends debootstrap
 	$(GO) run ./internal/systemdtest $(SYSTEMDFLAGS)
+
+test-debian: build ## boot a Debian with systemd as a domain, log in, reboot it, shut it down (root; installs debootstrap where it is missing)
+	command -v debootstrap >/dev/null || apt-get install -y --no-install-recommends debootstrap
+	DAVIT_TEST_REQUIRE=root,userns,overlay,cgroup DAVIT_TEST_DEBIAN=$(CURDIR)/.cache/debian DAVIT_TEST_BIN=$(CURDIR)/bin \
+	  $(GO) test -count=1 -timeout 60m -v ./internal/debiantest
 
 clean: ## remove what was built
 	rm -rf bin .cache
