@@ -28,8 +28,10 @@ func (v *reviser) place(s step, target string, folder bool) (*os.File, error) {
 		err = failed(s, err)
 	case mounted:
 		err = invalid(s, "something is mounted there already")
-	case isFolder(place) != folder:
-		err = invalid(s, "of what is to be mounted and what is there one is a folder, the other is not")
+	case folder && !isFolder(place):
+		err = invalid(s, "a folder is to be mounted there, and what is there is none")
+	case !folder && isFolder(place):
+		err = invalid(s, "a file is to be mounted there, and what is there is a folder")
 	}
 	if err != nil {
 		_ = place.Close()

@@ -37,7 +37,7 @@ func (e *Error) Error() string {
 			parts = append(parts, s)
 		}
 	}
-	if e.Errno != 0 {
+	if e.Errno != 0 && !strings.Contains(e.Message, e.Errno.Error()) {
 		parts = append(parts, e.Errno.Error())
 	}
 	return strings.Join(parts, ": ")
