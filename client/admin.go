@@ -9,9 +9,10 @@ import (
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 )
 
-// Admin is a connection to the socket on which root steers the daemon itself. Make one with [DialAdmin].
+// Admin is a connection to the socket on which root steers the daemon itself and reads what all callers did. Make one with [DialAdmin].
 type Admin struct {
 	davitv1.AdminServiceClient
+	davitv1.AuditServiceClient
 
 	connection *Client
 	conn       *grpc.ClientConn
@@ -32,10 +33,10 @@ func DialAdmin(to string, opts ...Option) (*Admin, error) {
 	l := &link{}
 	conn, err := open(t, o, l)
 	if err != nil {
-		return nil, fmt.Errorf("dial %q: %w", to, err)
+		return nil, err
 	}
 	return &Admin{
-		AdminServiceClient: davitv1.NewAdminServiceClient(conn), conn: conn,
+		AdminServiceClient: davitv1.NewAdminServiceClient(conn), AuditServiceClient: davitv1.NewAuditServiceClient(conn), conn: conn,
 		connection: &Client{events: davitv1.NewEventServiceClient(conn), conn: conn, target: t, link: l, retry: o.retry},
 	}, nil
 }

@@ -39,6 +39,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"sync/atomic"
 	"time"
 
@@ -77,6 +78,7 @@ type Client struct {
 type link struct {
 	reached atomic.Bool           // the daemon answered at least once
 	last    atomic.Pointer[error] // why the last attempt to connect failed, as far as we saw it
+	refusal atomic.Pointer[handshakeError]
 }
 
 // Dial prepares a connection; the first call makes it, or [Client.Connect]. The target is one of
@@ -86,7 +88,10 @@ type link struct {
 //	unix:///run/davit/davit.sock    the same
 //	davit:///system                 the daemon of this host
 //	davit+unix:///?socket=PATH      a daemon with another socket, in the manner of libvirt's URIs
-//	host:port                       a daemon on the network; needs [WithTLS]
+//	davit+tls://HOST[:PORT]/system  a daemon on the network, at port 16514 unless there is another; certificates are those of
+//	                                [Identity], or in the folder of ?pkipath=DIR
+//	tls://HOST[:PORT]               the same
+//	HOST:PORT                       the same
 func Dial(to string, opts ...Option) (*Client, error) {
 	o := newOptions(opts)
 	t, err := resolve(to, o)
@@ -96,7 +101,7 @@ func Dial(to string, opts ...Option) (*Client, error) {
 	l := &link{}
 	conn, err := open(t, o, l)
 	if err != nil {
-		return nil, fmt.Errorf("dial %q: %w", to, err)
+		return nil, err
 	}
 	return &Client{
 		DomainServiceClient: davitv1.NewDomainServiceClient(conn),
@@ -111,9 +116,13 @@ func Dial(to string, opts ...Option) (*Client, error) {
 
 // open makes a connection whose calls go through a [caller].
 func open(t target, o options, l *link) (*grpc.ClientConn, error) {
+	secure, err := t.credentials(o)
+	if err != nil {
+		return nil, err
+	}
 	call := caller{window: o.retry, link: l, readOnly: o.readOnly, away: o.away}
 	grpcOptions := []grpc.DialOption{
-		grpc.WithTransportCredentials(handshake{t.credentials(o), l}),
+		grpc.WithTransportCredentials(handshake{secure, l}),
 		grpc.WithContextDialer(l.record(o.dialer(t))),
 		grpc.WithUnaryInterceptor(call.unary),
 		grpc.WithStreamInterceptor(call.stream),
@@ -127,7 +136,11 @@ func open(t target, o options, l *link) (*grpc.ClientConn, error) {
 	if t.network == "unix" {
 		grpcOptions = append(grpcOptions, grpc.WithAuthority("localhost"))
 	}
-	return grpc.NewClient("passthrough:///"+t.address, grpcOptions...)
+	conn, err := grpc.NewClient("passthrough:///"+t.address, grpcOptions...)
+	if err != nil {
+		return nil, fmt.Errorf("dial %q: %w", t.address, err)
+	}
+	return conn, nil
 }
 
 // Connect makes the connection now and tells why it cannot be made. Without it the first call does so.
@@ -138,8 +151,12 @@ func (c *Client) Connect(ctx context.Context) error {
 		switch state {
 		case connectivity.Ready:
 			c.link.reached.Store(true)
+			c.link.refusal.Store(nil)
 			return nil
 		case connectivity.TransientFailure, connectivity.Shutdown:
+			if refusal := c.link.refusal.Load(); refusal != nil {
+				return c.unauthenticated(refusal)
+			}
 			return c.unreachable(c.cause(ctx))
 		case connectivity.Idle, connectivity.Connecting:
 		}
@@ -159,8 +176,10 @@ func (c *Client) URI() string {
 		return "davit:///system"
 	case c.target.network == "unix":
 		return "davit+unix:///system?socket=" + c.target.address
+	case c.target.pki != "":
+		return "davit+tls://" + c.target.address + "/system?pkipath=" + url.QueryEscape(c.target.pki)
 	}
-	return c.target.address
+	return "davit+tls://" + c.target.address + "/system"
 }
 
 // Close ends the connection and every stream on it.

@@ -51,7 +51,11 @@ func (h handshake) ClientHandshake(ctx context.Context, authority string, conn n
 	secured, info, err := h.TransportCredentials.ClientHandshake(ctx, authority, conn)
 	if err != nil {
 		h.link.last.Store(&err)
+		h.link.note(err)
 		return nil, nil, err
+	}
+	if info.AuthType() == "tls" {
+		secured = told{secured, h.link}
 	}
 	return secured, info, nil
 }

@@ -13,6 +13,7 @@ type Option func(*options)
 
 type options struct {
 	tls      *tls.Config
+	identity Identity
 	insecure bool
 	readOnly bool
 	retry    time.Duration
@@ -30,10 +31,15 @@ func newOptions(opts []Option) options {
 	return o
 }
 
-// WithTLS connects to host:port with TLS 1.3. The configuration says whom to trust (RootCAs) and who the caller is
-// (Certificates). It has no meaning for a socket of this host.
+// WithTLS connects to a daemon on the network with this configuration, of TLS 1.3, in place of an [Identity]. It says whom
+// to trust (RootCAs) and who the caller is (Certificates). It has no meaning for a socket of this host.
 func WithTLS(config *tls.Config) Option {
 	return func(o *options) { o.tls = config }
+}
+
+// WithIdentity names files with which a daemon on the network is known and knows its caller.
+func WithIdentity(i Identity) Option {
+	return func(o *options) { o.identity = i }
 }
 
 // WithInsecure connects to host:port without TLS: for tests on one machine.
@@ -64,7 +70,7 @@ func WithDialer(dial func(context.Context) (net.Conn, error)) Option {
 	return func(o *options) { o.dial = dial }
 }
 
-// WithEnvironment reads DAVIT_DEFAULT_URI from elsewhere than the process's environment.
+// WithEnvironment reads DAVIT_DEFAULT_URI, and what [Identity] depends on, from elsewhere than the process's environment.
 func WithEnvironment(getenv func(string) string) Option {
 	return func(o *options) { o.getenv = getenv }
 }

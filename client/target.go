@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"net"
@@ -23,9 +24,13 @@ const (
 // adminSocket is the name of the socket of AdminService, beside the others.
 const adminSocket = "davit-admin.sock"
 
+// Port is that of a daemon on the network, unless another is named.
+const Port = "16514"
+
 // target is where a daemon listens: network "unix" and a path, or "tcp" and host:port.
 type target struct {
 	network, address string
+	pki              string // folder of certificates; empty for the usual ones
 }
 
 // resolve reads a target as [Dial] describes it.
@@ -37,9 +42,6 @@ func resolve(to string, o options) (target, error) {
 	if err != nil {
 		return target{}, fmt.Errorf("dial %q: %w", to, err)
 	}
-	if t.network == "tcp" && o.tls == nil && !o.insecure && o.dial == nil {
-		return target{}, fmt.Errorf("dial %q: a daemon on the network is reached with TLS only", to)
-	}
 	return t, nil
 }
 
@@ -48,27 +50,31 @@ func parseTarget(to string, readOnly bool) (target, error) {
 	case to == "":
 		return systemTarget(readOnly), nil
 	case filepath.IsAbs(to):
-		return target{"unix", to}, nil
+		return unixTarget(to), nil
 	case strings.HasPrefix(to, "unix:"), strings.HasPrefix(to, "davit:"), strings.HasPrefix(to, "davit+unix:"):
 		return parseURI(to, readOnly)
+	case strings.HasPrefix(to, "davit+tls:"), strings.HasPrefix(to, "tls:"):
+		return parseNetworkURI(to)
 	case strings.Contains(to, "://"):
 		scheme, _, _ := strings.Cut(to, ":")
-		return target{}, fmt.Errorf("unknown scheme %q: want the path of a socket, unix:, davit: or davit+unix:, or host:port without a scheme", scheme)
+		return target{}, fmt.Errorf("unknown scheme %q: want the path of a socket, unix:, davit:, davit+unix: or davit+tls:, or host:port without a scheme", scheme)
 	case strings.Contains(to, "/"):
 		path, err := filepath.Abs(to)
-		return target{"unix", path}, err
+		return unixTarget(path), err
 	}
 	if _, _, err := net.SplitHostPort(to); err != nil {
 		return target{}, fmt.Errorf("neither the path of a socket nor host:port")
 	}
-	return target{"tcp", to}, nil
+	return target{network: "tcp", address: to}, nil
 }
+
+func unixTarget(path string) target { return target{network: "unix", address: path} }
 
 func systemTarget(readOnly bool) target {
 	if readOnly {
-		return target{"unix", SystemSocketReadOnly}
+		return unixTarget(SystemSocketReadOnly)
 	}
-	return target{"unix", SystemSocket}
+	return unixTarget(SystemSocket)
 }
 
 func parseURI(to string, readOnly bool) (target, error) {
@@ -86,7 +92,7 @@ func parseURI(to string, readOnly bool) (target, error) {
 			return target{}, fmt.Errorf("no path")
 		}
 		abs, err := filepath.Abs(path)
-		return target{"unix", abs}, err
+		return unixTarget(abs), err
 	}
 	if p := u.Path + u.Opaque; p != "" && p != "/" && p != "/system" {
 		return target{}, fmt.Errorf("unexpected path %q, try davit:///system", p)
@@ -95,9 +101,35 @@ func parseURI(to string, readOnly bool) (target, error) {
 		if !filepath.IsAbs(socket) {
 			return target{}, fmt.Errorf("socket %q is not an absolute path", socket)
 		}
-		return target{"unix", socket}, nil
+		return unixTarget(socket), nil
 	}
 	return systemTarget(readOnly), nil
+}
+
+// parseNetworkURI reads davit+tls://host[:port][/system][?pkipath=DIR].
+func parseNetworkURI(to string) (target, error) {
+	u, err := url.Parse(to)
+	if err != nil {
+		return target{}, err
+	}
+	switch {
+	case u.Hostname() == "":
+		return target{}, fmt.Errorf("there is no host, try davit+tls://host/system")
+	case u.User != nil:
+		return target{}, fmt.Errorf("a caller is known by its certificate, not by the name %q", u.User.Username())
+	case u.Path != "" && u.Path != "/" && u.Path != "/system":
+		return target{}, fmt.Errorf("unexpected path %q, try davit+tls://%s/system", u.Path, u.Host)
+	}
+	for key := range u.Query() {
+		if key != "pkipath" {
+			return target{}, fmt.Errorf("unexpected parameter %q: only pkipath is known", key)
+		}
+	}
+	pki := u.Query().Get("pkipath")
+	if pki != "" && !filepath.IsAbs(pki) {
+		return target{}, fmt.Errorf("pkipath %q is not an absolute path", pki)
+	}
+	return target{network: "tcp", address: net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), Port)), pki: pki}, nil
 }
 
 // admin is where the same daemon is steered.
@@ -105,14 +137,30 @@ func (t target) admin() (target, error) {
 	if t.network != "unix" {
 		return target{}, fmt.Errorf("a daemon is steered from its own host, through a socket")
 	}
-	return target{"unix", filepath.Join(filepath.Dir(t.address), adminSocket)}, nil
+	return unixTarget(filepath.Join(filepath.Dir(t.address), adminSocket)), nil
 }
 
-func (t target) credentials(o options) credentials.TransportCredentials {
-	if t.network == "unix" || o.insecure || o.tls == nil {
-		return insecure.NewCredentials()
+// credentials are how the two sides know each other.
+func (t target) credentials(o options) (credentials.TransportCredentials, error) {
+	switch {
+	case t.network == "unix", o.insecure, o.tls == nil && o.dial != nil:
+		return insecure.NewCredentials(), nil
+	case o.tls != nil:
+		config := o.tls.Clone()
+		config.MinVersion = tls.VersionTLS13
+		return credentials.NewTLS(config), nil
 	}
-	config := o.tls.Clone()
-	config.MinVersion = tls.VersionTLS13
-	return credentials.NewTLS(config)
+	host, _, err := net.SplitHostPort(t.address)
+	if err != nil {
+		return nil, err
+	}
+	identity := o.identity
+	if t.pki != "" {
+		identity.Folder = t.pki
+	}
+	config, err := identity.config(host, o.getenv)
+	if err != nil {
+		return nil, err
+	}
+	return credentials.NewTLS(config), nil
 }

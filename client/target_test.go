@@ -33,6 +33,9 @@ func TestDialReadsTargets(t *testing.T) {
 		{target: "davit+unix:///?socket=/a/b%20c.sock", address: "/a/b c.sock"},
 		{target: "davit+unix:///system?socket=/a/b.sock", address: "/a/b.sock"},
 		{target: "host:16520", opts: []client.Option{client.WithInsecure()}, address: "host:16520"},
+		{target: "davit+tls://host", opts: []client.Option{client.WithInsecure()}, address: "host:16514"},
+		{target: "tls://[::1]/system?pkipath=/pki", opts: []client.Option{client.WithInsecure()}, address: "[::1]:16514"},
+		{target: "tls://host:17", opts: []client.Option{client.WithInsecure()}, address: "host:17"},
 		{target: "[::1]:16520", opts: []client.Option{client.WithInsecure()}, address: "[::1]:16520"},
 	}
 	for _, tt := range tests {
@@ -53,6 +56,12 @@ func TestDialReadsTargets(t *testing.T) {
 func TestDialRefusesTargets(t *testing.T) {
 	tests := []struct{ target, because string }{
 		{"host:16520", "TLS only"},
+		{"davit+tls://host/system", "TLS only"},
+		{"davit+tls:///system", "there is no host"},
+		{"tls://alice@host/", `not by the name "alice"`},
+		{"tls://host/session", `unexpected path "/session"`},
+		{"tls://host/?no_verify=1", `unexpected parameter "no_verify"`},
+		{"tls://host/?pkipath=pki", `pkipath "pki" is not an absolute path`},
 		{"host", "neither the path of a socket nor host:port"},
 		{"lxc:///system", `unknown scheme "lxc"`},
 		{"http://host/", `unknown scheme "http"`},
@@ -62,7 +71,8 @@ func TestDialRefusesTargets(t *testing.T) {
 		{"unix:", "no path"},
 	}
 	for _, tt := range tests {
-		c, err := client.Dial(tt.target)
+		empty := client.WithEnvironment(func(string) string { return t.TempDir() })
+		c, err := client.Dial(tt.target, empty)
 		if err == nil {
 			_ = c.Close()
 			t.Errorf("Dial(%q) is for %q, want an error", tt.target, c.Address())

@@ -31,7 +31,7 @@ func (a *app) groups() []group {
 		}},
 		{"file", "Definition Files", []command{a.convert(), a.explain(), a.validate()}},
 		{"virsh", "Davit itself", []command{
-			a.cd(), a.completion(), a.connectCommand(), a.echo(), a.exitCommand(), a.help(), a.pwd(), a.quitCommand(),
+			a.cd(), a.completion(), a.connectCommand(), a.echo(), a.exitCommand(), a.help(), a.pki(), a.pwd(), a.quitCommand(),
 		}},
 	}
 }

@@ -2,12 +2,8 @@ package cli
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
-	"os"
 	"strings"
 
 	"github.com/davitd/davit/client"
@@ -38,16 +34,10 @@ func (a *app) daemon(ctx context.Context) (*client.Client, error) {
 	}
 	opts := []client.Option{
 		client.WithEnvironment(a.env), client.WithAway(func() func() { return a.awaiting("the daemon") }),
+		client.WithIdentity(client.Identity{CA: a.identity.ca, Certificate: a.identity.cert, Key: a.identity.key}),
 	}
 	if a.readOnly {
 		opts = append(opts, client.WithReadOnly())
-	}
-	config, err := a.tls()
-	if err != nil {
-		return nil, failed(err, "failed to connect to the hypervisor")
-	}
-	if config != nil {
-		opts = append(opts, client.WithTLS(config))
 	}
 	c, err := a.dial(a.connect, opts...)
 	if err != nil {
@@ -114,37 +104,6 @@ func cause(err error) error {
 		err = next
 	}
 	return err
-}
-
-// tls is the configuration for a daemon on the network, nil for one on this host.
-func (a *app) tls() (*tls.Config, error) {
-	address := a.connect
-	if address == "" {
-		address = a.env(client.DefaultURI)
-	}
-	host, _, err := net.SplitHostPort(address)
-	if err != nil || strings.Contains(address, "/") {
-		return nil, nil //nolint:nilerr // then it is no host:port
-	}
-	config := &tls.Config{MinVersion: tls.VersionTLS13, ServerName: host}
-	if a.identity.ca != "" {
-		pem, err := os.ReadFile(a.identity.ca)
-		if err != nil {
-			return nil, fmt.Errorf("read certificates: %w", err)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read certificates: %q holds none", a.identity.ca)
-		}
-	}
-	if a.identity.cert != "" || a.identity.key != "" {
-		pair, err := tls.LoadX509KeyPair(a.identity.cert, a.identity.key)
-		if err != nil {
-			return nil, fmt.Errorf("read certificate: %w", err)
-		}
-		config.Certificates = []tls.Certificate{pair}
-	}
-	return config, nil
 }
 
 // lookup connects and finds the domain that the user means.

@@ -58,14 +58,14 @@ func (a *app) root() *cobra.Command {
 // globalFlags are the options of every command. Those of a shell hold for its commands unless they say otherwise.
 func (a *app) globalFlags(flags *pflag.FlagSet) {
 	flags.SortFlags = false
-	flags.StringVarP(&a.connect, "connect", "c", a.connect, "where the daemon is, instead of $DAVIT_DEFAULT_URI: `socket`, host:port or davit:///system")
+	flags.StringVarP(&a.connect, "connect", "c", a.connect, "where the daemon is, instead of $DAVIT_DEFAULT_URI: `socket`, davit:///system or davit+tls://host/system")
 	flags.BoolVarP(&a.readOnly, "readonly", "r", a.readOnly, "change nothing; without -c, connect to the read-only socket")
 	flags.BoolVarP(&a.quiet, "quiet", "q", a.quiet, "no messages, no blank lines")
 	flags.VarP(&a.notation, "output", "o", "`notation` of data: text, table, json or yaml")
 	flags.Var(&a.colour, "color", "`when` there are colours: auto, which is on a terminal, always or never")
-	flags.StringVar(&a.identity.ca, "cacert", a.identity.ca, "`file` with the certificates that sign the daemon's, for host:port")
-	flags.StringVar(&a.identity.cert, "cert", a.identity.cert, "`file` with your certificate, for host:port")
-	flags.StringVar(&a.identity.key, "key", a.identity.key, "`file` with the key of your certificate, for host:port")
+	flags.StringVar(&a.identity.ca, "cacert", a.identity.ca, "`file` with the certificates that sign the daemon's, for one on the network")
+	flags.StringVar(&a.identity.cert, "cert", a.identity.cert, "`file` with your certificate, for a daemon on the network")
+	flags.StringVar(&a.identity.key, "key", a.identity.key, "`file` with the key of your certificate")
 }
 
 // command is what makes a command of the program.
