@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -75,7 +76,11 @@ func (o interfaceOptions) markup() (string, error) {
 		source, given("target", "dev", o.target), given("guest", "dev", o.guest), given("mac", "address", o.mac),
 		given("model", "type", o.model))
 	for _, address := range o.addresses {
-		m.add(addressMarkup(address))
+		ip, err := addressMarkup(address)
+		if err != nil {
+			return "", err
+		}
+		m.add(ip)
 	}
 	if o.mtu != 0 {
 		m.add(given("mtu", "size", strconv.FormatUint(uint64(o.mtu), 10)))
@@ -140,12 +145,22 @@ func (o interfaceOptions) rates() (inbound, outbound *davitv1.BandwidthLimit, er
 	return inbound, outbound, nil
 }
 
-// addressMarkup is an address inside. What is no address is the daemon's to refuse.
-func addressMarkup(text string) *markup {
+// addressMarkup is an address inside. What is no address is the daemon's to refuse. Without the length of its network it would be in one
+// of its class, 10.0.0.5 in all of 10.0.0.0/8, which nobody means who types it.
+func addressMarkup(text string) (*markup, error) {
 	address, prefix, _ := strings.Cut(text, "/")
 	family := "ipv4"
 	if strings.Contains(address, ":") {
 		family = "ipv6"
 	}
-	return (&markup{name: "ip"}).with("address", address).with("family", family).with("prefix", prefix)
+	if ip, err := netip.ParseAddr(address); err == nil && prefix == "" {
+		length := "24"
+		if ip.Is6() {
+			length = "64"
+		}
+		return nil, &hinted{
+			failed(nil, "option --ip needs the length of the network's prefix: '%s'", cell(text)), "for instance --ip " + address + "/" + length,
+		}
+	}
+	return (&markup{name: "ip"}).with("address", address).with("family", family).with("prefix", prefix), nil
 }

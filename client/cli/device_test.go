@@ -163,6 +163,8 @@ func TestDeviceOptions(t *testing.T) {
 		"attach-interface web bridge br0 --outbound ,2":       "error: outbound average is mandatory",
 		"attach-interface web bridge br0 --outbound 1,2,3,4":  "error: outbound floor is unsupported yet",
 		"attach-interface web bridge br0 --mtu big":           "error: Numeric value 'big' for <mtu> option is malformed or out of range",
+		"attach-interface web bridge br0 --ip 10.0.0.5":       "error: option --ip needs the length of the network's prefix: '10.0.0.5'",
+		"attach-interface web bridge br0 --ip fd00::5/":       "error: option --ip needs the length of the network's prefix: 'fd00::5/'",
 		"attach-filesystem web /srv /mnt --type template":     "error: No support for template in command 'attach-filesystem'",
 		"attach-filesystem web many /tmp --type ram":          "error: Scaled numeric value 'many' for <--source> option is malformed or out of range",
 		"attach-filesystem web /a /b --space-hard-limit lots": "error: Scaled numeric value 'lots' for <--space-hard-limit> option is malformed or out of range",
@@ -183,6 +185,18 @@ func TestDeviceOptions(t *testing.T) {
 		if r.code != 1 || first != want {
 			t.Errorf("%q: exit code %d, %q; want 1, %q", args, r.code, first, want)
 		}
+	}
+}
+
+// TestAddressesOfNoInterface tells that there is no such interface, instead of nothing.
+func TestAddressesOfNoInterface(t *testing.T) {
+	socket, _ := fixedDevices(t)
+	r := run(t, socket, "", "domifaddr", "web", "vnet99")
+	if want := "error: invalid path, 'vnet99' is not a known interface"; r.code != 1 || !strings.Contains(r.stderr, want) || r.stdout != "" {
+		t.Errorf("exit code %d, %q and %q; want 1, %q", r.code, r.stderr, r.stdout, want)
+	}
+	if r = run(t, socket, "", "domifaddr", "web", "vnet0"); r.code != 0 {
+		t.Errorf("of one that there is: exit code %d, %q", r.code, r.stderr)
 	}
 }
 

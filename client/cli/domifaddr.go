@@ -40,6 +40,9 @@ func (a *app) domifaddr() command {
 				return failed(err, "Failed to query for interfaces addresses")
 			}
 			shown := addressed(all, iface, source == "agent")
+			if iface != "" && len(shown) == 0 {
+				return failed(unknownDevice("invalid path, '"+cell(iface)+"' is not a known interface"), "Failed to query for interfaces addresses")
+			}
 			if a.notation != text {
 				return a.show(rowsOf(shown))
 			}
