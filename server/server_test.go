@@ -49,6 +49,7 @@ type house struct {
 	config server.Config
 	logs   *observer.ObservedLogs
 	mood   atomic.Pointer[func() (driver.Capabilities, error)]
+	server *server.Server
 	stop   func() error // ends it as a signal does
 }
 
@@ -75,6 +76,7 @@ func start(t *testing.T, root string, change ...func(*server.Options)) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.server = s
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx) }()
