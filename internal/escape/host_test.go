@@ -26,7 +26,7 @@ type hostFacts struct {
 var knobs = []string{
 	"/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sys/kernel/hotplug", "/proc/sys/kernel/poweroff_cmd",
 	"/proc/sys/kernel/sysrq", "/proc/sys/kernel/panic", "/proc/sys/kernel/randomize_va_space", "/proc/sys/kernel/hostname",
-	"/proc/sys/kernel/domainname", "/proc/sys/vm/overcommit_memory", "/proc/sys/fs/suid_dumpable", "/sys/kernel/uevent_helper",
+	"/proc/sys/kernel/domainname", "/proc/sys/kernel/pid_max", "/proc/sys/vm/overcommit_memory", "/proc/sys/fs/suid_dumpable", "/sys/kernel/uevent_helper",
 	"/sys/kernel/mm/transparent_hugepage/enabled", "/sys/power/state",
 }
 

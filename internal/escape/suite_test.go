@@ -52,7 +52,7 @@ type need struct {
 func attacks() []attack {
 	var all []attack
 	for _, some := range [][]attack{
-		joinAttacks, rootAttacks,
+		joinAttacks, rootAttacks, rightsAttacks, kernelAttacks, neighbourAttacks,
 	} {
 		all = append(all, some...)
 	}

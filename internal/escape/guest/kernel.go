@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -14,14 +15,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// knobFiles are settings of the host's kernel. One that can be opened for writing is one too many; the value that is there is then
-// written back, but for those where every write acts.
+// knobFiles are settings of the host's kernel. One that can be opened for writing is one too many; below /proc/sys the value that is
+// there is then written back, but to files where every write acts. (pid_max is not among them: from Linux 6.14 on it belongs to the
+// pid namespace, as binfmt_misc does to the user namespace from 6.7 on.)
 var knobFiles = []string{
 	"/proc/sys/kernel/core_pattern", "/proc/sys/kernel/core_pipe_limit", "/proc/sys/kernel/modprobe", "/proc/sys/kernel/hotplug",
 	"/proc/sys/kernel/poweroff_cmd", "/proc/sys/kernel/panic", "/proc/sys/kernel/panic_on_oops", "/proc/sys/kernel/sysrq",
 	"/proc/sys/kernel/printk", "/proc/sys/kernel/kptr_restrict", "/proc/sys/kernel/dmesg_restrict", "/proc/sys/kernel/randomize_va_space",
 	"/proc/sys/kernel/perf_event_paranoid", "/proc/sys/kernel/unprivileged_bpf_disabled", "/proc/sys/kernel/modules_disabled",
-	"/proc/sys/kernel/kexec_load_disabled", "/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max", "/proc/sys/kernel/cap_last_cap",
+	"/proc/sys/kernel/kexec_load_disabled", "/proc/sys/kernel/threads-max", "/proc/sys/kernel/cap_last_cap",
 	"/proc/sys/kernel/sched_rt_runtime_us", "/proc/sys/kernel/ftrace_enabled", "/proc/sys/kernel/keys/maxkeys",
 	"/proc/sys/kernel/keys/root_maxkeys", "/proc/sys/kernel/pty/max", "/proc/sys/kernel/random/uuid", "/proc/sys/kernel/io_uring_disabled",
 	"/proc/sys/kernel/yama/ptrace_scope", "/proc/sys/kernel/watchdog", "/proc/sys/kernel/numa_balancing", "/proc/sys/kernel/usermodehelper/bset",
@@ -41,10 +43,7 @@ var knobFiles = []string{
 }
 
 // actsOnWrite are files of which no value can be written back: to open them is enough.
-var actsOnWrite = []string{
-	"sysrq-trigger", "drop_caches", "compact_memory", "/sys/power/", "rescan", "cpu1/online", "register", "kmsg", "kcore", "wakeup",
-	"random/uuid", "nfsd", "pci/00", "efivars", "scsi", "mtrr", "lockdown", "usermodehelper", "_disabled", "stats", "slabinfo",
-}
+var actsOnWrite = []string{"drop_caches", "compact_memory", "register", "random/uuid", "usermodehelper", "_disabled", "binfmt_misc"}
 
 // writeKnobs opens the settings of the kernel for writing, also on a proc and a sysfs mounted anew.
 func writeKnobs(r *report, _ []string) {
@@ -78,25 +77,17 @@ func writeBack(r *report, path string) {
 	if unix.Stat(path, &stat) == nil && (stat.Mode&unix.S_IFMT == unix.S_IFCHR || stat.Mode&unix.S_IFMT == unix.S_IFDIR) {
 		return // a mask
 	}
-	before, readErr := os.ReadFile(path)
 	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
 		r.try("write "+path, err)
 		return
 	}
 	defer func() { _ = unix.Close(fd) }()
-	for _, part := range actsOnWrite {
-		if strings.Contains(path, part) {
-			r.try("write "+path, nil)
-			return
+	acts := slices.ContainsFunc(actsOnWrite, func(part string) bool { return strings.Contains(path, part) })
+	if strings.Contains(path, "proc/sys/") && !acts {
+		if before, readErr := os.ReadFile(path); readErr == nil {
+			_, err = unix.Write(fd, before)
 		}
-	}
-	if readErr == nil {
-		if open := strings.Index(string(before), "["); open >= 0 { // a choice: the chosen one
-			chosen, _, _ := strings.Cut(string(before[open+1:]), "]")
-			before = []byte(chosen)
-		}
-		_, err = unix.Write(fd, before)
 	}
 	r.try("write "+path, err)
 }
@@ -293,7 +284,7 @@ func child(attack string, flags uintptr) error {
 func mountDisks(r *report, _ []string) {
 	_ = unix.Mkdir("/tmp/mnt", 0o755)
 	_ = os.WriteFile("/tmp/disk", make([]byte, 1<<20), 0o600)
-	for _, kind := range []string{"ext4", "ext3", "ext2", "xfs", "btrfs", "vfat", "iso9660", "squashfs", "erofs", "f2fs", "ntfs3", "nfs", "cifs", "9p", "debugfs", "tracefs", "securityfs", "configfs", "bpf", "binfmt_misc", "devtmpfs", "efivarfs"} {
+	for _, kind := range []string{"ext4", "ext3", "ext2", "xfs", "btrfs", "vfat", "iso9660", "squashfs", "erofs", "f2fs", "ntfs3", "nfs", "cifs", "9p", "debugfs", "tracefs", "securityfs", "configfs", "bpf", "devtmpfs", "efivarfs"} {
 		err := unix.Mount("/tmp/disk", "/tmp/mnt", kind, 0, "")
 		if err == unix.ENODEV { // the kernel lacks it
 			continue

@@ -1,0 +1,424 @@
+package escape_test
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/davitd/davit/client"
+	"github.com/davitd/davit/internal/pty"
+	"github.com/davitd/davit/internal/testenv"
+	davitv1 "github.com/davitd/davit/proto/davit/v1"
+)
+
+// neighbourAttacks aim at davit's processes, other domains and users of the host, and what all share.
+var neighbourAttacks = []attack{
+	{
+		id: "ESC-31", name: "console-inject", tries: "flood the console with bytes that terminals mind and no end of a line, beside a reader that does not read",
+		guest: consoleFlood, control: consoleFloodNaive,
+	},
+	{
+		id: "ESC-34", name: "idmap-overlap", tries: "get the host's root, or the ids of another domain, by an idmap",
+		client: idmapOverlap, control: idmapNaive,
+	},
+	{
+		id: "ESC-35", name: "setuid-exposure", tries: "walk davit's folders as an unprivileged user of the host, to images and setuid programs",
+		client: walkState, control: walkStateNaive,
+	},
+	{
+		id: "ESC-38", name: "abstract-socket", tries: "connect to abstract sockets of davit's, with the host's network",
+		client: abstractSockets, control: abstractSocketsNaive,
+	},
+	{
+		id: "ESC-39", name: "monitor-forge", tries: "kill every process, find davit's processes and sockets",
+		guest: monitorForge, control: monitorForgeNaive,
+	},
+	{
+		id: "ESC-40", name: "net-reach", tries: "reach a service of the host's loopback",
+		guest: netReach, control: netReachNaive,
+	},
+	{
+		id: "ESC-41", name: "resource-dos", tries: "use up processes, terminals, inotify, cgroups and shared memory", needs: []need{{"a limit of processes", func(s *suite, p profile) string {
+			if !s.named && !s.accepts("<davit:pids limit='100'/>") {
+				return "definitions have no limit of processes"
+			}
+			return ""
+		}}},
+		guest: exhaust, uncontrolled: "without limits it would take the host down; the case counts what it got instead",
+	},
+}
+
+// monitorOf is the process beside a domain.
+func (c *scene) monitorOf(name string) int {
+	c.t.Helper()
+	answer, err := c.client.GetDomain(c.t.Context(), &davitv1.GetDomainRequest{Domain: client.ByName(name)})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", answer.GetDomain().GetInitPid()))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, "PPid:"); ok {
+			pid, _ := strconv.Atoi(strings.TrimSpace(rest))
+			return pid
+		}
+	}
+	c.t.Fatal("init has no parent")
+	return 0
+}
+
+// anonymous is the memory of a process that is its own, in KiB.
+func anonymous(tb testing.TB, pid int) int {
+	tb.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, "RssAnon:"); ok {
+			kib, _ := strconv.Atoi(strings.Fields(rest)[0])
+			return kib
+		}
+	}
+	tb.Fatal("no memory")
+	return 0
+}
+
+func consoleFlood(c *scene) string {
+	t := c.t
+	mib := 4 + rounds()/8
+	name := c.launch(t, domainOptions{}, "linger", "--", "flood", strconv.Itoa(mib))
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Scale(2*time.Minute))
+	defer cancel()
+	slow, err := c.client.Console(ctx, client.ByName(name), client.ConsoleOptions{ReadOnly: true, Scrollback: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = slow.Close() }() // and never reads
+	monitor := c.monitorOf(name)
+	c.hear(t, name, `"end":"flood"`)
+	// The monitor is to need 8 MiB at most beside its program.
+	if kib := anonymous(t, monitor); kib > 8<<10 {
+		c.escapes(t, "the monitor holds %d KiB after a flood of %d MiB", kib, mib)
+	}
+	var logged int64
+	_ = filepath.WalkDir(c.root+"/log", func(_ string, e fs.DirEntry, err error) error {
+		if err == nil && e.Type().IsRegular() {
+			if info, err := e.Info(); err == nil {
+				logged += info.Size()
+			}
+		}
+		return nil
+	})
+	if logged > 64<<20 {
+		c.escapes(t, "the logs hold %d bytes", logged)
+	}
+	return "the guest is not stalled, the monitor stays small and the log within its bounds"
+}
+
+func consoleFloodNaive(c *scene) string {
+	user, terminal, err := pty.Open()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer func() { _ = user.Close(); _ = terminal.Close() }()
+	cmd, _ := c.nakedCommand(c.t, "flood", "1")
+	cmd.Stdout = terminal
+	if err := cmd.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	stalled := false
+	select {
+	case <-done:
+	case <-time.After(500 * time.Millisecond):
+		stalled = true
+	}
+	if stalled {
+		_ = cmd.Process.Kill()
+		_ = user.Close()
+		<-done
+	}
+	if !stalled {
+		c.t.Fatal("a terminal that nobody reads stalls nobody any more")
+	}
+	return "a guest on a terminal that its relay does not read is stalled"
+}
+
+// idmaps are maps that must not be.
+func idmaps() map[string]string {
+	one := func(start, target, count string) string {
+		return fmt.Sprintf("<idmap><uid start='%s' target='%s' count='%s'/><gid start='%s' target='%s' count='%s'/></idmap>", start, target, count, start, target, count)
+	}
+	return map[string]string{
+		"more ids than there are": one("0", "4294967290", "100"),
+		"negative ids":            one("0", "-1", "10"),
+		"ids that wrap":           one("0", "4294967296", "10"),
+		"no ids":                  one("0", "2100000000", "0"),
+		"a map without root":      one("5", "2100000000", "10"),
+		"huge counts":             one("0", "2100000000", "4294967295"),
+		"the host's root":         one("0", "0", "65536"),
+		"the host's users":        one("0", "1000", "65536"),
+		"twice the same":          strings.Replace(one("0", "2100000000", "10"), "</idmap>", "<uid start='5' target='2100000005' count='10'/></idmap>", 1),
+	}
+}
+
+func idmapOverlap(c *scene) string {
+	t := c.t
+	for what, idmap := range idmaps() {
+		document := strings.Replace(c.document(domainOptions{name: "mapped", argv: []string{"pause"}}), c.ownMap(), "", 1)
+		document = strings.Replace(document, "<devices>", idmap+"<devices>", 1)
+		if _, err := c.client.CreateDomain(t.Context(), &davitv1.CreateDomainRequest{Source: client.XML(document)}); err == nil {
+			c.domains = append(c.domains, "mapped")
+			c.escapes(t, "a domain with %s was started", what)
+			c.destroy(t, "mapped")
+		} else {
+			t.Logf("%s: refused: %v", what, err)
+		}
+	}
+	first := c.launch(t, domainOptions{}, "identity")
+	ids := c.heard(t, first).values()["uid_map"]
+	if strings.HasPrefix(ids, "0 0 ") {
+		c.escapes(t, "the domain has the host's ids: %s", ids)
+	}
+	target := strings.Fields(ids)[1]
+	stolen := fmt.Sprintf("<idmap><uid start='0' target='%s' count='10'/><gid start='0' target='%s' count='10'/></idmap>", target, target)
+	document := strings.Replace(c.document(domainOptions{name: "thief", argv: []string{"pause"}}), c.ownMap(), "", 1)
+	if _, err := c.client.CreateDomain(t.Context(), &davitv1.CreateDomainRequest{Source: client.XML(strings.Replace(document, "<devices>", stolen+"<devices>", 1))}); err == nil {
+		c.domains = append(c.domains, "thief")
+		c.escapes(t, "a domain with the ids of another was started")
+	}
+	return fmt.Sprintf("%d maps, and that of a running domain, refused", len(idmaps()))
+}
+
+// ownMap is the idmap that the suite itself writes, if it has to.
+func (c *scene) ownMap() string {
+	document := c.document(domainOptions{name: "x"})
+	i, j := strings.Index(document, "<idmap>"), strings.Index(document, "</idmap>")
+	if i < 0 {
+		return ""
+	}
+	return document[i : j+len("</idmap>")]
+}
+
+func idmapNaive(c *scene) string {
+	cmd, out := c.apart(c.t, "identity")
+	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER
+	cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 1}}
+	cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 1}}
+	if err := cmd.Run(); err != nil {
+		c.t.Fatal(err)
+	}
+	if v := parse(c.t, []byte(out.String())).values(); v["uid_map"] != "0 0 1" {
+		c.t.Fatalf("the kernel maps the host's root no more: %v", v)
+	}
+	return "the kernel itself maps the host's root for a child of the suite"
+}
+
+// nobody runs a command as an unprivileged user of the host.
+func nobody(name string, args ...string) ([]byte, error) {
+	cmd := exec.Command(name, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65533, Gid: 65533}}
+	return cmd.CombinedOutput()
+}
+
+func walkState(c *scene) string {
+	t := c.t
+	name := c.launch(t, domainOptions{}, "identity")
+	c.heard(t, name)
+	out, _ := nobody("/usr/bin/find", c.root, "-type", "f", "-readable")
+	for line := range strings.Lines(string(out)) {
+		if strings.HasPrefix(line, c.root) && !strings.Contains(line, "Permission denied") {
+			c.escapes(t, "anybody reads %s", strings.TrimPrefix(strings.TrimSpace(line), c.folder))
+		}
+	}
+	if !strings.Contains(string(out), "Permission denied") {
+		t.Fatalf("nothing refused nobody: %s", out)
+	}
+	return "every file below the folder of state is out of reach"
+}
+
+func walkStateNaive(c *scene) string {
+	out, err := nobody("/usr/bin/find", c.rootfs, "-type", "f", "-readable")
+	if err != nil || !strings.Contains(string(out), "/bin/guest") {
+		c.t.Fatalf("the walk does not find what is there: %v, %s", err, out)
+	}
+	return "the same walk finds an image that lies in a folder open to all"
+}
+
+// davitProcesses are the daemon and all below it and its keeper: what runs davit's programs.
+func (c *scene) davitProcesses() []int {
+	pids := []int{c.daemon.Process.Pid}
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		text, _ := os.ReadFile("/proc/" + e.Name() + "/cmdline")
+		if strings.HasPrefix(filepath.Base(strings.SplitN(string(text), "\x00", 2)[0]), "davit-monitor") {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// abstractOf lists the abstract sockets that processes listen on.
+func abstractOf(tb testing.TB, pids []int) []string {
+	tb.Helper()
+	inodes := map[string]bool{}
+	for _, pid := range pids {
+		entries, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+		for _, e := range entries {
+			target, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", pid, e.Name()))
+			if rest, ok := strings.CutPrefix(target, "socket:["); ok {
+				inodes[strings.TrimSuffix(rest, "]")] = true
+			}
+		}
+	}
+	table, err := os.ReadFile("/proc/net/unix")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var found []string
+	for line := range strings.Lines(string(table)) {
+		f := strings.Fields(line)
+		if len(f) >= 8 && inodes[f[6]] && strings.HasPrefix(f[7], "@") {
+			found = append(found, f[7])
+		}
+	}
+	return found
+}
+
+func abstractSockets(c *scene) string {
+	name := c.launch(c.t, domainOptions{}, "identity")
+	c.heard(c.t, name)
+	pids := c.davitProcesses()
+	if len(pids) < 2 {
+		c.t.Fatal("davit has no monitor")
+	}
+	if names := abstractOf(c.t, pids); len(names) > 0 {
+		c.escapes(c.t, "davit listens on %q", names)
+	}
+	return "the daemon, the keeper and the monitors have none"
+}
+
+func abstractSocketsNaive(c *scene) string {
+	listener, err := net.Listen("unix", fmt.Sprintf("@davit-escape-%d", os.Getpid()))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	if len(abstractOf(c.t, []int{os.Getpid()})) == 0 {
+		c.t.Fatal("the look does not see an abstract socket that is there")
+	}
+	return "the look sees an abstract socket of the suite"
+}
+
+func monitorForge(c *scene) string {
+	t := c.t
+	name := c.launch(t, domainOptions{}, "identity")
+	c.heard(t, name)
+	monitor := c.monitorOf(name)
+	r := c.exec(t, name, client.ExecOptions{}, "kill-all")
+	c.nothing(t, r)
+	if r.values()["kill"] == "" {
+		t.Fatalf("nothing was killed: %v", r)
+	}
+	if err := unix.Kill(monitor, 0); err != nil || c.monitorOf(name) != monitor {
+		c.escapes(t, "the monitor is gone: %v", err)
+	}
+	c.exec(t, name, client.ExecOptions{}, "identity")
+	return "davit's processes and sockets are not there for it; the domain answers on"
+}
+
+func monitorForgeNaive(c *scene) string {
+	// A decoy in the attacker's company: a socket in its root, which it must see.
+	listener, err := net.Listen("unix", c.rootfs+"/run/monitor.sock")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	if r := c.naked(c.t, "kill-all"); r.done("see a socket") == 0 {
+		c.t.Fatalf("the attack does not see a socket that is there: %v", r)
+	}
+	return "it sees a socket that lies in its root"
+}
+
+// service listens on the host's loopback.
+func service(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	return port
+}
+
+func netReach(c *scene) string {
+	r := c.both(c.t, domainOptions{}, "connect", service(c.t))
+	c.nothing(c.t, r)
+	return "refused in a network namespace of its own: " + r.errors()
+}
+
+func netReachNaive(c *scene) string {
+	cmd, out := c.nakedCommand(c.t, "connect", service(c.t))
+	cmd.SysProcAttr.Cloneflags &^= unix.CLONE_NEWNET
+	if err := cmd.Run(); err != nil {
+		c.t.Fatal(err)
+	}
+	if r := parse(c.t, []byte(out.String())); r.done("connect") == 0 {
+		c.t.Fatalf("the attack does not work any more: %v", r)
+	}
+	return "an unconfined child in the host's network connects"
+}
+
+func exhaust(c *scene) string {
+	t := c.t
+	o := domainOptions{}
+	if !c.named {
+		o.elements = "<davit:pids limit='200'/>"
+	}
+	name := c.launch(t, o, "exhaust")
+	r := c.heard(t, name)
+	got := r.values()
+	t.Logf("it got %v", got)
+	for what, most := range map[string]int{"terminals": 4000, "processes": 5000, "MiB of shm": 4000, "inotify": 90_000} {
+		if n, err := strconv.Atoi(got[what]); err == nil && n >= most {
+			c.escapes(t, "it got %d %s", n, what)
+		}
+	}
+	if n, _ := strconv.Atoi(got["processes"]); n < 20 {
+		t.Fatalf("the guest made only %d processes", n)
+	}
+	// Meanwhile another domain starts, runs a command and ends.
+	began := time.Now()
+	o.second = c.image()
+	other := c.launch(t, o, "identity")
+	c.heard(t, other)
+	c.destroy(t, other)
+	if took := time.Since(began); took > testenv.Scale(30*time.Second) {
+		c.escapes(t, "another domain took %v", took)
+	}
+	c.destroy(t, name)
+	if got["cgroups"] == "2000" {
+		return "it is stopped by limits, but of cgroups it gets as many as it likes; another domain starts beside it, and it ends when it is destroyed"
+	}
+	return "it is stopped by limits; another domain starts beside it, and it ends when it is destroyed"
+}
