@@ -88,8 +88,13 @@ func Tmpfs(o TmpfsOptions) (*os.File, error) {
 
 // Clone copies the mount of an open file or folder, with all that is mounted below it, and takes the copy out of
 // every propagation: nothing that is mounted on the original later shows in it, nor the other way round.
-func Clone(source *os.File) (*os.File, error) {
-	fd, err := unix.OpenTree(int(source.Fd()), "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH|unix.AT_RECURSIVE)
+func Clone(source *os.File) (*os.File, error) { return clone(source, unix.AT_RECURSIVE) }
+
+// CloneOne is [Clone] without what is mounted below it: it shows what that covers.
+func CloneOne(source *os.File) (*os.File, error) { return clone(source, 0) }
+
+func clone(source *os.File, flags uint) (*os.File, error) {
+	fd, err := unix.OpenTree(int(source.Fd()), "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH|flags)
 	if err != nil {
 		return nil, fmt.Errorf("clone mount %q: %w", source.Name(), err)
 	}

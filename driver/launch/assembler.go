@@ -9,6 +9,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
 )
 
 // Bounds of a program. A plan that needs more is refused.
@@ -79,7 +81,11 @@ func (a *assembler) reserve(n int) value {
 
 // address is where a slot is in memory.
 func (a *assembler) address(s value) value {
-	return value{n: uintptr(unsafe.Pointer(&a.slots[s.n])), kind: pointer, label: "&s" + strconv.Itoa(int(s.n))}
+	n := uintptr(unsafe.Pointer(&a.slots[s.n]))
+	if a.names != nil {
+		a.names[n] = "&s" + strconv.Itoa(int(s.n))
+	}
+	return value{n: n, kind: pointer}
 }
 
 // call is an instruction that is being written.
@@ -95,9 +101,6 @@ func (a *assembler) call(trap uintptr, args ...value) call {
 	in := instruction{trap: trap, count: uint8(len(args)), step: int32(len(a.steps) - 1)}
 	for i, v := range args {
 		in.args[i], in.kinds[i] = v.n, v.kind
-		if a.names != nil && v.label != "" {
-			a.names[v.n] = v.label
-		}
 	}
 	a.code = append(a.code, in)
 	return call{a, len(a.code) - 1}
@@ -175,14 +178,14 @@ func (a *assembler) words(label string, members ...uint64) value {
 	for i, m := range members {
 		binary.NativeEndian.PutUint64(b[8*i:], m)
 	}
-	return value{n: address(b), kind: pointer, label: label}
+	return a.named(address(b), pointer, label)
 }
 
 // bytes puts bytes into memory.
 func (a *assembler) bytes(label string, data []byte) value {
 	b := a.memory(len(data))
 	copy(b, data)
-	return value{n: address(b), kind: pointer, label: label}
+	return a.named(address(b), pointer, label)
 }
 
 // vector puts an array of strings into memory, as execve(2) wants it.
@@ -191,19 +194,32 @@ func (a *assembler) vector(label string, list []string) value {
 	for i, s := range list {
 		binary.NativeEndian.PutUint64(b[8*i:], uint64(a.text(s).n))
 	}
-	return value{n: address(b), kind: pointer, label: label}
+	return a.named(address(b), pointer, label)
 }
 
 // file is an open file as an argument. A program that is only printed has none; numbers stand in for them.
 func (a *assembler) file(f *os.File, label string) value {
 	if f == nil {
 		a.pretended++
-		return value{n: uintptr(a.pretended), kind: descriptor, label: label}
+		return a.named(uintptr(a.pretended), descriptor, label)
 	}
-	return value{n: f.Fd(), kind: descriptor, label: label}
+	return a.named(f.Fd(), descriptor, label)
 }
 
 func address(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))) }
+
+// here is the working directory as an argument.
+func (a *assembler) here() value { return a.named(atCwd, descriptor, "cwd") }
+
+// named is a value with a name for the printed program.
+//
+//go:noinline
+func (a *assembler) named(n uintptr, k kind, name string) value {
+	if a.names != nil {
+		a.names[n] = name
+	}
+	return value{n: n, kind: k}
+}
 
 // check tells whether the program is within bounds, and puts the places of labels into the instructions.
 func (a *assembler) check() error {
@@ -236,6 +252,9 @@ func (a *assembler) failure(index int32, errno syscall.Errno) *Error {
 	in := &a.code[index]
 	s := a.steps[in.step]
 	e := &Error{Step: s.number, Operation: s.operation, Object: s.object, Errno: errno, Kind: kindOf(errno)}
+	if e.Message = labelMessage(s.operation, in.trap, errno); e.Message != "" {
+		e.Kind = monitorv1.ErrorKind_ERROR_KIND_INVALID
+	}
 	switch {
 	case in.trap == unix.SYS_MKDIRAT || in.trap == unix.SYS_MKNODAT:
 		e.Message = "make the place for it"

@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -48,7 +49,11 @@ func hasDev(plan *monitorv1.Plan) bool {
 }
 
 func isRoot(op *monitorv1.Operation) bool {
-	return op.GetRootBind() != nil || op.GetRootOverlay() != nil || op.GetRootImage() != nil
+	switch op.GetStep().(type) {
+	case *monitorv1.Operation_RootBind, *monitorv1.Operation_RootOverlay, *monitorv1.Operation_RootImage:
+		return true
+	}
+	return false
 }
 
 func checkOperation(plan *monitorv1.Plan, i int, op *monitorv1.Operation, s step) error {
@@ -63,23 +68,43 @@ func checkOperation(plan *monitorv1.Plan, i int, op *monitorv1.Operation, s step
 			return invalid(s, "%q is not a clean absolute path below the root", target)
 		}
 	}
-	switch {
-	case op.GetStep() == nil:
-		return invalid(s, "not known")
-	case op.GetKernelFilesystem() != nil && kernelName(op.GetKernelFilesystem().GetType()) == "":
-		return invalid(s, "filesystem type %d is not known", op.GetKernelFilesystem().GetType())
-	case op.GetConsoleBind() != nil && int(op.GetConsoleBind().GetConsole()) >= len(plan.GetConsoles()):
-		return invalid(s, "there are %d consoles", len(plan.GetConsoles()))
-	case op.GetHostname() != nil && !plan.GetNamespaces().GetUts():
-		return invalid(s, "there is no UTS namespace of its own")
-	case op.GetLoopbackUp() != nil && !plan.GetNamespaces().GetNet():
-		return invalid(s, "there is no network namespace of its own")
-	case !allBelow(op.GetReadOnly().GetPath(), op.GetReadOnly().GetExcept()):
-		return invalid(s, "not all of %q are below it", op.GetReadOnly().GetExcept())
-	case op.GetRootOverlay() != nil && len(op.GetRootOverlay().GetLower()) == 0:
-		return invalid(s, "there is no folder below it")
+	if fault := faultOf(plan, op); fault != "" {
+		return invalid(s, "%s", fault)
 	}
 	return nil
+}
+
+// faultOf says what makes no sense about an operation; empty if nothing does.
+func faultOf(plan *monitorv1.Plan, op *monitorv1.Operation) string {
+	switch o := op.GetStep().(type) {
+	case nil:
+		return "not known"
+	case *monitorv1.Operation_KernelFilesystem:
+		if kernelName(o.KernelFilesystem.GetType()) == "" {
+			return fmt.Sprintf("filesystem type %d is not known", o.KernelFilesystem.GetType())
+		}
+	case *monitorv1.Operation_ConsoleBind:
+		if n := len(plan.GetConsoles()); int(o.ConsoleBind.GetConsole()) >= n {
+			return fmt.Sprintf("there are %d consoles", n)
+		}
+	case *monitorv1.Operation_Hostname:
+		if !plan.GetNamespaces().GetUts() {
+			return "there is no UTS namespace of its own"
+		}
+	case *monitorv1.Operation_LoopbackUp:
+		if !plan.GetNamespaces().GetNet() {
+			return "there is no network namespace of its own"
+		}
+	case *monitorv1.Operation_ReadOnly:
+		if !allBelow(o.ReadOnly.GetPath(), o.ReadOnly.GetExcept()) {
+			return fmt.Sprintf("not all of %q are below it", o.ReadOnly.GetExcept())
+		}
+	case *monitorv1.Operation_RootOverlay:
+		if len(o.RootOverlay.GetLower()) == 0 {
+			return "there is no folder below it"
+		}
+	}
+	return ""
 }
 
 // allBelow tells whether paths lie below one.
@@ -89,23 +114,23 @@ func allBelow(path string, list []string) bool {
 
 // targetsOf are the paths of the container that an operation names.
 func targetsOf(op *monitorv1.Operation) []string {
-	switch {
-	case op.GetBind() != nil:
-		return []string{op.GetBind().GetTarget()}
-	case op.GetImage() != nil:
-		return []string{op.GetImage().GetTarget()}
-	case op.GetInnerBind() != nil:
-		return []string{op.GetInnerBind().GetSource(), op.GetInnerBind().GetTarget()}
-	case op.GetOverlay() != nil:
-		return []string{op.GetOverlay().GetTarget()}
-	case op.GetTmpfs() != nil:
-		return []string{op.GetTmpfs().GetTarget()}
-	case op.GetKernelFilesystem() != nil:
-		return []string{op.GetKernelFilesystem().GetTarget()}
-	case op.GetMask() != nil:
-		return []string{op.GetMask().GetPath()}
-	case op.GetReadOnly() != nil:
-		return append([]string{op.GetReadOnly().GetPath()}, op.GetReadOnly().GetExcept()...)
+	switch o := op.GetStep().(type) {
+	case *monitorv1.Operation_Bind:
+		return []string{o.Bind.GetTarget()}
+	case *monitorv1.Operation_Image:
+		return []string{o.Image.GetTarget()}
+	case *monitorv1.Operation_InnerBind:
+		return []string{o.InnerBind.GetSource(), o.InnerBind.GetTarget()}
+	case *monitorv1.Operation_Overlay:
+		return []string{o.Overlay.GetTarget()}
+	case *monitorv1.Operation_Tmpfs:
+		return []string{o.Tmpfs.GetTarget()}
+	case *monitorv1.Operation_KernelFilesystem:
+		return []string{o.KernelFilesystem.GetTarget()}
+	case *monitorv1.Operation_Mask:
+		return []string{o.Mask.GetPath()}
+	case *monitorv1.Operation_ReadOnly:
+		return append([]string{o.ReadOnly.GetPath()}, o.ReadOnly.GetExcept()...)
 	}
 	return nil
 }
@@ -115,7 +140,7 @@ func checkProcess(p *monitorv1.Process) error {
 	if len(p.GetArgv()) == 0 || p.GetArgv()[0] == "" {
 		return invalid(s, "there is no program")
 	}
-	for _, list := range [][]string{p.GetArgv(), p.GetEnv(), {p.GetCwd()}} {
+	for _, list := range [][]string{p.GetArgv(), p.GetEnv(), {p.GetCwd(), p.GetApparmorProfile(), p.GetSelinuxContext()}} {
 		for _, text := range list {
 			if strings.ContainsRune(text, 0) {
 				return invalid(s, "%q holds a NUL", text)
@@ -124,6 +149,9 @@ func checkProcess(p *monitorv1.Process) error {
 	}
 	if cwd := p.GetCwd(); cwd != "" && !path.IsAbs(cwd) {
 		return invalid(s, "working directory %q is not absolute", cwd)
+	}
+	if err := checkFilter(p, s); err != nil {
+		return err
 	}
 	return checkMemoryPolicy(p.GetMemoryPolicy())
 }

@@ -62,14 +62,14 @@ func describeOperation(b *strings.Builder, op *monitorv1.Operation) {
 	switch {
 	case op.GetRootBind() != nil:
 		r := op.GetRootBind()
-		fmt.Fprintf(b, "root %s%s\n", r.GetSource(), readOnlyWord(r.GetReadOnly()))
+		fmt.Fprintf(b, "root %s%s%s\n", r.GetSource(), readOnlyWord(r.GetReadOnly()), mappedWord(r.GetMapped()))
 	case op.GetRootOverlay() != nil:
 		r := op.GetRootOverlay()
 		fmt.Fprintf(b, "root overlay of %s, %s", strings.Join(r.GetLower(), ":"), upperWord(r.GetUpper(), r.GetSizeBytes()))
 		if r.GetOwnedByRoot() {
 			b.WriteString(", owned by root")
 		}
-		b.WriteString("\n")
+		b.WriteString(mappedWord(r.GetMapped()) + "\n")
 	case op.GetRootImage() != nil:
 		r := op.GetRootImage()
 		fmt.Fprintf(b, "root image %s of type %s%s%s\n", quoteUnlessPlain(r.GetHeld()), r.GetType(), readOnlyWord(r.GetReadOnly()), mappedWord(r.GetMapped()))
@@ -86,7 +86,7 @@ func describeOperation(b *strings.Builder, op *monitorv1.Operation) {
 		fmt.Fprintf(b, "bind inner %s on %s%s\n", v.GetSource(), v.GetTarget(), readOnlyWord(v.GetReadOnly()))
 	case op.GetOverlay() != nil:
 		v := op.GetOverlay()
-		fmt.Fprintf(b, "overlay of %s on %s, %s\n", v.GetLower(), v.GetTarget(), upperWord(v.GetUpper(), 0))
+		fmt.Fprintf(b, "overlay of %s on %s, %s%s\n", v.GetLower(), v.GetTarget(), upperWord(v.GetUpper(), 0), mappedWord(v.GetMapped()))
 	case op.GetTmpfs() != nil:
 		v := op.GetTmpfs()
 		fmt.Fprintf(b, "tmpfs on %s mode %04o%s%s%s\n", v.GetTarget(), v.GetMode(), sizeWord(v.GetSizeBytes()),
@@ -150,6 +150,14 @@ func describeProcess(b *strings.Builder, p *monitorv1.Process) {
 	fmt.Fprintf(b, " with %s", capabilityWords(p.GetCapabilities()))
 	if p.GetNoNewPrivs() {
 		b.WriteString(", no new privileges")
+	}
+	if n := len(p.GetSeccomp()); n > 0 {
+		fmt.Fprintf(b, ", system calls filtered by %s of %d instructions", quoteUnlessPlain(p.GetSeccompName()), n/filterInstruction)
+	}
+	for _, label := range []struct{ of, is string }{{"AppArmor profile", p.GetApparmorProfile()}, {"SELinux context", p.GetSelinuxContext()}} {
+		if label.is != "" {
+			fmt.Fprintf(b, ", with the %s %s", label.of, quoteUnlessPlain(label.is))
+		}
 	}
 	if p.GetConsole() > 0 {
 		fmt.Fprintf(b, ", on console %d", p.GetConsole()-1)

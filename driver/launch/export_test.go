@@ -56,3 +56,6 @@ func ReviseFailing(g *Guest, r *monitorv1.Revise, held []*os.File, step int, fai
 
 // Removable is the target of an operation whose mount may go.
 func Removable(op *monitorv1.Operation) string { return removable(op) }
+
+// AttachLayers makes launches make overlays as for kernels that want their layers attached, or not.
+func AttachLayers(wanted bool) { attachLayers = wanted }

@@ -110,7 +110,7 @@ func asRoot(userns, mountns *os.File, s step, assemble func(a *assembler, root v
 		}
 		a.call(unix.SYS_SETNS, a.file(mountns, "mount namespace"), num(unix.CLONE_NEWNS))
 		root := a.slot()
-		a.open(value{n: atCwd, kind: descriptor, label: "cwd"}, "/", wantFolder, unix.RESOLVE_NO_MAGICLINKS).to(root)
+		a.open(a.here(), "/", wantFolder, unix.RESOLVE_NO_MAGICLINKS).to(root)
 		assemble(a, root)
 	})
 	if err != nil {

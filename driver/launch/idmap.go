@@ -41,12 +41,16 @@ func (m idMap) String() string {
 
 // write gives the user namespace of a process its map. The kernel takes it in one piece, once.
 func (m idMap) write(pid int, file string) error {
-	path := "/proc/" + strconv.Itoa(pid) + "/" + file
-	f, err := os.OpenFile(path, os.O_WRONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	return writeProc(strconv.Itoa(pid), file, m.String())
+}
+
+// writeProc writes a file of a process in proc, in one piece.
+func writeProc(process, file, text string) error {
+	f, err := os.OpenFile("/proc/"+process+"/"+file, os.O_WRONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(m.String())
+	_, err = f.WriteString(text)
 	if closed := f.Close(); err == nil {
 		err = closed
 	}

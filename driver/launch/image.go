@@ -54,12 +54,14 @@ func (t *tree) mapped(mount *os.File) (*os.File, error) {
 	if !t.plan.GetNamespaces().GetUser() {
 		return mount, nil
 	}
-	err := t.haveUserns()
-	if err == nil {
-		err = fs.MapIDs(mount, t.userns)
+	if err := t.haveUserns(); err != nil {
+		_ = mount.Close()
+		return nil, err
 	}
+	err := fs.MapIDs(mount, t.userns)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EPERM) {
-		err = fmt.Errorf("ids cannot be mapped on %s, or not on what is mounted below it: %w", filesystemOf(mount), err)
+		err = fmt.Errorf("ids cannot be mapped on %s, or not on what is mounted below it: %w; they can on ext4, xfs, btrfs and tmpfs",
+			filesystemOf(mount), err)
 	}
 	if err != nil {
 		_ = mount.Close()
@@ -106,11 +108,11 @@ func checkHeld(plan *monitorv1.Plan) error {
 // checkImage refuses an image of what is not held, or of no known type.
 func checkImage(plan *monitorv1.Plan, op *monitorv1.Operation, s step) error {
 	var name, kind string
-	switch {
-	case op.GetImage() != nil:
-		name, kind = op.GetImage().GetHeld(), op.GetImage().GetType()
-	case op.GetRootImage() != nil:
-		name, kind = op.GetRootImage().GetHeld(), op.GetRootImage().GetType()
+	switch o := op.GetStep().(type) {
+	case *monitorv1.Operation_Image:
+		name, kind = o.Image.GetHeld(), o.Image.GetType()
+	case *monitorv1.Operation_RootImage:
+		name, kind = o.RootImage.GetHeld(), o.RootImage.GetType()
 	default:
 		return nil
 	}

@@ -47,8 +47,6 @@ const (
 type value struct {
 	n    uintptr
 	kind kind
-	// label names a descriptor when a program is printed.
-	label string
 }
 
 // Pseudo calls.

@@ -133,6 +133,8 @@ type joiner struct {
 	who  account.Identity
 	cwd  string
 	path string
+	// proc is where the command gets its label; nil if it gets none.
+	proc *os.File
 }
 
 // resolve finds out who the command is to be and which file it is.
@@ -224,6 +226,10 @@ func (j *joiner) join() (*Process, error) {
 		return nil, failed(step{operation: "make pipes"}, err)
 	}
 	defer lines.close()
+	if j.proc, err = openProc(j.process); err != nil {
+		return nil, err
+	}
+	defer closeAll([]*os.File{j.proc})
 	a := newAssembler()
 	if err = j.assemble(a, lines); err != nil {
 		return nil, err
@@ -236,6 +242,10 @@ func (j *joiner) join() (*Process, error) {
 		return nil, failed(step{operation: "clone"}, err)
 	}
 	defer first.destroy()
+	defer score.lower()
+	if err = score.raise(first.pid); err != nil {
+		return nil, failed(step{operation: opScore}, err)
+	}
 	return j.attend(a, lines)
 }
 
@@ -300,6 +310,7 @@ func (j *joiner) assemble(a *assembler, lines *lines) error {
 		tasks[i] = a.file(f, "tasks")
 	}
 	a.joinTasks(tasks)
+	a.takeLabels(j.process, j.proc)
 	if err := j.standardFiles(a); err != nil {
 		return err
 	}
@@ -310,11 +321,11 @@ func (j *joiner) assemble(a *assembler, lines *lines) error {
 	a.enterFolder(j.cwd)
 	kept := keptCapabilities(j.process.GetCapabilities(), j.target.Namespaces.GetUser())
 	a.dropCapabilities(kept)
-	a.become(j.credentials(a), kept, j.process.GetNoNewPrivs())
+	a.become(j.credentials(a), kept, j.process)
 	j.second(a, lines)
 	a.waitAt(gate)
 	a.lead(j.stdio.TTY != nil)
-	a.exec(a.text(j.path), j.process.GetArgv(), j.process.GetEnv())
+	a.exec(a.text(j.path), j.process)
 	return nil
 }
 

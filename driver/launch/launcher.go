@@ -22,6 +22,8 @@ type launcher struct {
 	tree        *tree
 	// live is what the guest's devices can be changed by.
 	live *live
+	// proc is where init gets its label; nil if it gets none.
+	proc *os.File
 }
 
 // launch runs on a thread that has left the host and that ends afterwards.
@@ -52,6 +54,10 @@ func (l *launcher) start() (*Guest, error) {
 		return nil, failed(step{operation: "make pipes"}, err)
 	}
 	defer lines.close()
+	if l.proc, err = openProc(l.plan.GetInit()); err != nil {
+		return nil, err
+	}
+	defer closeAll([]*os.File{l.proc})
 	a := newAssembler()
 	l.assemble(a, lines)
 	if err = a.check(); err != nil {
@@ -112,6 +118,10 @@ func stayHidden() { _ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) }
 func (l *launcher) attend(a *assembler, lines *lines, child *child) error {
 	if err := l.writeMaps(child.pid); err != nil {
 		return err
+	}
+	defer score.lower()
+	if err := score.raise(child.pid); err != nil {
+		return failed(step{operation: opScore}, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -198,6 +208,9 @@ func (l *launcher) inspect(c *child) (*reply, error) {
 		// What waited was cloned by the child.
 		var err error
 		if root, err = os.OpenFile(fmt.Sprintf("/proc/%d/root", c.pid), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+			if (Target{Pidfd: c.pidfd}).ended(time.Second) {
+				return &reply{}, nil // it has told why
+			}
 			return nil, failed(step{operation: "open root of the container"}, err)
 		}
 		defer func() { _ = root.Close() }()
@@ -295,6 +308,7 @@ func (l *launcher) assemble(a *assembler, lines *lines) {
 		tasks[i] = a.file(f, "tasks")
 	}
 	a.joinTasks(tasks)
+	a.takeLabels(init, l.proc)
 	if l.plan.GetNamespaces().GetCgroup() {
 		a.begin(step{operation: "make cgroup namespace"})
 		a.call(unix.SYS_UNSHARE, num(unix.CLONE_NEWCGROUP))
@@ -314,8 +328,8 @@ func (l *launcher) assemble(a *assembler, lines *lines) {
 	a.dropCapabilities(kept)
 	word := func(i int) value { return value{n: answer.n + uintptr(i), kind: slot} }
 	who := credentials{name: init.GetUser(), uid: word(0), gid: word(1), groups: word(2), list: a.address(word(replyGroups))}
-	a.become(who, kept, init.GetNoNewPrivs())
-	a.exec(a.address(word(replyPath)), init.GetArgv(), init.GetEnv())
+	a.become(who, kept, init)
+	a.exec(a.address(word(replyPath)), init)
 }
 
 // askParent reports that the tree stands and reads the reply into a row of slots.

@@ -106,9 +106,12 @@ func howLabel(flags, resolve uint64) string {
 	}{
 		{flags, unix.O_DIRECTORY, "DIRECTORY"},
 		{flags, unix.O_NOFOLLOW, "NOFOLLOW"},
+		{flags, unix.O_WRONLY, "WRONLY"},
+		{resolve, unix.RESOLVE_BENEATH, "BENEATH"},
 		{resolve, unix.RESOLVE_IN_ROOT, "IN_ROOT"},
 		{resolve, unix.RESOLVE_NO_MAGICLINKS, "NO_MAGICLINKS"},
 		{resolve, unix.RESOLVE_NO_SYMLINKS, "NO_SYMLINKS"},
+		{resolve, unix.RESOLVE_NO_XDEV, "NO_XDEV"},
 	} {
 		if f.in&f.bit != 0 {
 			words = append(words, f.word)
@@ -156,7 +159,7 @@ func trapNames() map[uintptr]string {
 		unix.SYS_MOUNT_SETATTR: "mount_setattr", unix.SYS_MOVE_MOUNT: "move_mount", unix.SYS_OPENAT2: "openat2",
 		unix.SYS_OPEN_TREE: "open_tree", unix.SYS_PIVOT_ROOT: "pivot_root", unix.SYS_PRCTL: "prctl",
 		unix.SYS_PRLIMIT64: "prlimit64", unix.SYS_READ: "read", unix.SYS_RT_SIGACTION: "rt_sigaction",
-		unix.SYS_RT_SIGPROCMASK: "rt_sigprocmask", unix.SYS_SETGROUPS: "setgroups", unix.SYS_SETHOSTNAME: "sethostname",
+		unix.SYS_RT_SIGPROCMASK: "rt_sigprocmask", unix.SYS_SECCOMP: "seccomp", unix.SYS_SETGROUPS: "setgroups", unix.SYS_SETHOSTNAME: "sethostname",
 		unix.SYS_SETNS: "setns", unix.SYS_SETRESGID: "setresgid", unix.SYS_SETRESUID: "setresuid",
 		unix.SYS_SETSID: "setsid", unix.SYS_SET_MEMPOLICY: "set_mempolicy", unix.SYS_SOCKET: "socket", unix.SYS_UMASK: "umask", unix.SYS_UMOUNT2: "umount2",
 		unix.SYS_UNSHARE: "unshare", unix.SYS_WRITE: "write",

@@ -29,7 +29,7 @@ type mounting struct {
 // assembleMounts attaches the tree, operation by operation, and makes its root the root of the child.
 func (a *assembler) assembleMounts(t *tree) {
 	m := &mounting{assembler: a, tree: t, root: a.file(t.root, "root")}
-	here := value{n: atCwd, kind: descriptor, label: "cwd"}
+	here := a.here()
 	if m.hasMasks() {
 		a.begin(step{operation: "open masks"})
 		m.file, m.folder = a.slot(), a.slot()
@@ -60,31 +60,31 @@ func (m *mounting) hasMasks() bool {
 
 // operation assembles what the child does for an operation.
 func (m *mounting) operation(i int, op *monitorv1.Operation) {
-	switch {
-	case op.GetBind() != nil:
+	switch o := op.GetStep().(type) {
+	case *monitorv1.Operation_Bind:
 		m.bind(i, op)
-	case op.GetImage() != nil:
+	case *monitorv1.Operation_Image:
 		m.image(i, op)
-	case op.GetInnerBind() != nil:
-		m.innerBind(op.GetInnerBind())
-	case op.GetOverlay() != nil:
-		m.attach(m.made(i, "overlay"), op.GetOverlay().GetTarget(), true, inRoot)
-	case op.GetTmpfs() != nil:
-		m.attach(m.made(i, "tmpfs"), op.GetTmpfs().GetTarget(), true, inRoot)
-	case op.GetKernelFilesystem() != nil:
-		m.kernelFilesystem(i, op.GetKernelFilesystem())
-	case op.GetDev() != nil:
-		m.dev(i, op.GetDev())
-	case op.GetConsoleBind() != nil:
-		m.consoleBind(op.GetConsoleBind())
-	case op.GetMask() != nil:
-		m.mask(op.GetMask().GetPath())
-	case op.GetReadOnly() != nil:
-		m.readOnly(op.GetReadOnly())
-	case op.GetHostname() != nil:
-		name := op.GetHostname().GetName()
+	case *monitorv1.Operation_InnerBind:
+		m.innerBind(o.InnerBind)
+	case *monitorv1.Operation_Overlay:
+		m.attach(m.made(i, "overlay"), o.Overlay.GetTarget(), true, inRoot)
+	case *monitorv1.Operation_Tmpfs:
+		m.attach(m.made(i, "tmpfs"), o.Tmpfs.GetTarget(), true, inRoot)
+	case *monitorv1.Operation_KernelFilesystem:
+		m.kernelFilesystem(i, o.KernelFilesystem)
+	case *monitorv1.Operation_Dev:
+		m.dev(i, o.Dev)
+	case *monitorv1.Operation_ConsoleBind:
+		m.consoleBind(o.ConsoleBind)
+	case *monitorv1.Operation_Mask:
+		m.mask(o.Mask.GetPath())
+	case *monitorv1.Operation_ReadOnly:
+		m.readOnly(o.ReadOnly)
+	case *monitorv1.Operation_Hostname:
+		name := o.Hostname.GetName()
 		m.call(unix.SYS_SETHOSTNAME, m.text(name), num(uint64(len(name))))
-	case op.GetLoopbackUp() != nil:
+	case *monitorv1.Operation_LoopbackUp:
 		m.loopbackUp()
 	}
 }
@@ -117,7 +117,7 @@ func (m *mounting) image(i int, op *monitorv1.Operation) {
 func (m *mounting) waiting(i int) value {
 	mount := m.slot()
 	place := m.text(vaultPath + "/" + strconv.Itoa(i))
-	m.call(unix.SYS_OPEN_TREE, value{n: atCwd, kind: descriptor, label: "cwd"}, place, num(cloneTree&^emptyPath)).to(mount)
+	m.call(unix.SYS_OPEN_TREE, m.here(), place, num(cloneTree&^emptyPath)).to(mount)
 	return mount
 }
 

@@ -1,7 +1,7 @@
 package launch
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
@@ -17,40 +17,39 @@ func stepsOf(plan *monitorv1.Plan) []step {
 	return steps
 }
 
-// name says what an operation does and to what.
+// name says what an operation does and to what. Here and elsewhere it is looked at once which operation it is: to ask for each kind
+// would be a good part of a monitor's program.
 func name(op *monitorv1.Operation) step {
-	switch {
-	case op.GetRootBind() != nil:
-		return step{operation: "mount root", object: op.GetRootBind().GetSource()}
-	case op.GetRootOverlay() != nil:
-		return step{operation: "mount root overlay", object: strings.Join(op.GetRootOverlay().GetLower(), ":")}
-	case op.GetRootImage() != nil:
-		return step{operation: "mount root image", object: op.GetRootImage().GetHeld()}
-	case op.GetImage() != nil:
-		return step{operation: "mount image " + op.GetImage().GetHeld(), object: op.GetImage().GetTarget()}
-	case op.GetBind() != nil:
-		return step{operation: "bind " + op.GetBind().GetSource(), object: op.GetBind().GetTarget()}
-	case op.GetInnerBind() != nil:
-		return step{operation: "bind inner " + op.GetInnerBind().GetSource(), object: op.GetInnerBind().GetTarget()}
-	case op.GetOverlay() != nil:
-		return step{operation: "mount overlay of " + op.GetOverlay().GetLower(), object: op.GetOverlay().GetTarget()}
-	case op.GetTmpfs() != nil:
-		return step{operation: "mount tmpfs", object: op.GetTmpfs().GetTarget()}
-	case op.GetKernelFilesystem() != nil:
-		k := op.GetKernelFilesystem()
-		return step{operation: "mount " + kernelName(k.GetType()), object: k.GetTarget()}
-	case op.GetDev() != nil:
+	switch o := op.GetStep().(type) {
+	case *monitorv1.Operation_RootBind:
+		return step{operation: "mount root", object: o.RootBind.GetSource()}
+	case *monitorv1.Operation_RootOverlay:
+		return step{operation: "mount root overlay", object: strings.Join(o.RootOverlay.GetLower(), ":")}
+	case *monitorv1.Operation_RootImage:
+		return step{operation: "mount root image", object: o.RootImage.GetHeld()}
+	case *monitorv1.Operation_Image:
+		return step{operation: "mount image " + o.Image.GetHeld(), object: o.Image.GetTarget()}
+	case *monitorv1.Operation_Bind:
+		return step{operation: "bind " + o.Bind.GetSource(), object: o.Bind.GetTarget()}
+	case *monitorv1.Operation_InnerBind:
+		return step{operation: "bind inner " + o.InnerBind.GetSource(), object: o.InnerBind.GetTarget()}
+	case *monitorv1.Operation_Overlay:
+		return step{operation: "mount overlay of " + o.Overlay.GetLower(), object: o.Overlay.GetTarget()}
+	case *monitorv1.Operation_Tmpfs:
+		return step{operation: "mount tmpfs", object: o.Tmpfs.GetTarget()}
+	case *monitorv1.Operation_KernelFilesystem:
+		return step{operation: "mount " + kernelName(o.KernelFilesystem.GetType()), object: o.KernelFilesystem.GetTarget()}
+	case *monitorv1.Operation_Dev:
 		return step{operation: "mount dev", object: "/dev"}
-	case op.GetConsoleBind() != nil:
-		c := op.GetConsoleBind()
-		return step{operation: fmt.Sprintf("bind console %d", c.GetConsole()), object: "/dev/" + c.GetName()}
-	case op.GetMask() != nil:
-		return step{operation: "mask", object: op.GetMask().GetPath()}
-	case op.GetReadOnly() != nil:
-		return step{operation: "make read-only", object: op.GetReadOnly().GetPath()}
-	case op.GetHostname() != nil:
-		return step{operation: "set host name", object: op.GetHostname().GetName()}
-	case op.GetLoopbackUp() != nil:
+	case *monitorv1.Operation_ConsoleBind:
+		return step{operation: "bind console " + strconv.Itoa(int(o.ConsoleBind.GetConsole())), object: "/dev/" + o.ConsoleBind.GetName()}
+	case *monitorv1.Operation_Mask:
+		return step{operation: "mask", object: o.Mask.GetPath()}
+	case *monitorv1.Operation_ReadOnly:
+		return step{operation: "make read-only", object: o.ReadOnly.GetPath()}
+	case *monitorv1.Operation_Hostname:
+		return step{operation: "set host name", object: o.Hostname.GetName()}
+	case *monitorv1.Operation_LoopbackUp:
 		return step{operation: "bring up", object: "lo"}
 	}
 	return step{operation: "unknown operation"}

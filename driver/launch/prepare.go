@@ -92,45 +92,54 @@ func (t *tree) hostMounts() []*os.File {
 
 // waits tells whether the mount of an operation comes to the child by the copy of the mount table.
 func waits(plan *monitorv1.Plan, op *monitorv1.Operation) bool {
-	return (op.GetBind() != nil || op.GetImage() != nil || op.GetRootImage() != nil) && plan.GetNamespaces().GetUser()
+	switch op.GetStep().(type) {
+	case *monitorv1.Operation_RootBind, *monitorv1.Operation_RootImage, *monitorv1.Operation_Bind, *monitorv1.Operation_Image:
+		return plan.GetNamespaces().GetUser()
+	}
+	return false
 }
 
 // prepareOperation makes what an operation needs that is not made by the child.
 func (t *tree) prepareOperation(i int, op *monitorv1.Operation) (err error) {
-	switch {
-	case op.GetRootBind() != nil:
-		t.root, err = bindRoot(op.GetRootBind())
-	case op.GetRootOverlay() != nil:
-		t.root, err = t.overlayRoot(op.GetRootOverlay())
-	case op.GetRootImage() != nil:
-		t.mounts[i], err = t.rootImage(op.GetRootImage())
+	switch o := op.GetStep().(type) {
+	case *monitorv1.Operation_RootBind:
+		t.mounts[i], err = t.bindRoot(o.RootBind)
+	case *monitorv1.Operation_RootOverlay:
+		t.mounts[i], err = t.overlay(o.RootOverlay)
+	case *monitorv1.Operation_RootImage:
+		t.mounts[i], err = t.rootImage(o.RootImage)
+	case *monitorv1.Operation_Bind:
+		t.mounts[i], err = t.bind(o.Bind)
+	case *monitorv1.Operation_Image:
+		t.mounts[i], err = t.image(o.Image)
+	case *monitorv1.Operation_Overlay:
+		below := o.Overlay
+		t.mounts[i], err = t.overlay(&monitorv1.RootOverlay{Lower: []string{below.GetLower()}, Upper: below.GetUpper(), Mapped: below.GetMapped()})
+	case *monitorv1.Operation_Tmpfs:
+		t.mounts[i], err = t.tmpfs(o.Tmpfs)
+	case *monitorv1.Operation_KernelFilesystem:
+		t.mounts[i], err = t.hostKernelFilesystem(o.KernelFilesystem)
+	case *monitorv1.Operation_Dev:
+		t.mounts[i], err = t.dev(o.Dev)
+	}
+	if isRoot(op) {
 		t.root = t.mounts[i]
-	case op.GetBind() != nil:
-		t.mounts[i], err = t.bind(op.GetBind())
-	case op.GetImage() != nil:
-		t.mounts[i], err = t.image(op.GetImage())
-	case op.GetOverlay() != nil:
-		o := op.GetOverlay()
-		t.mounts[i], err = t.overlay(&monitorv1.RootOverlay{Lower: []string{o.GetLower()}, Upper: o.GetUpper()})
-	case op.GetTmpfs() != nil:
-		t.mounts[i], err = t.tmpfs(op.GetTmpfs())
-	case op.GetKernelFilesystem() != nil:
-		t.mounts[i], err = t.hostKernelFilesystem(op.GetKernelFilesystem())
-	case op.GetDev() != nil:
-		t.mounts[i], err = t.dev(op.GetDev())
 	}
 	return err
 }
 
 // bindRoot clones a folder of the host. The topmost mount stays writable for now, for mount points may have to be made
 // in it; the child makes it read-only at the end.
-func bindRoot(r *monitorv1.RootBind) (*os.File, error) {
+func (t *tree) bindRoot(r *monitorv1.RootBind) (*os.File, error) {
 	dir, err := fs.OpenDir(r.GetSource())
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = dir.Close() }()
 	mount, err := fs.Clone(dir)
+	if err == nil && r.GetMapped() {
+		mount, err = t.mapped(mount)
+	}
 	if err != nil || !r.GetReadOnly() {
 		return mount, err
 	}

@@ -36,9 +36,16 @@ func (a *assembler) waitAt(gate value) {
 	a.call(unix.SYS_READ, gate, a.address(word), num(1)).exactly(1)
 }
 
+// prctl sets a flag of the process.
+//
+//go:noinline
+func (a *assembler) prctl(flag int, to uint64) call {
+	return a.call(unix.SYS_PRCTL, num(uint64(flag)), num(to))
+}
+
 // dieWithParent asks to be killed when the parent ends. A change of credentials clears it.
 func (a *assembler) dieWithParent() {
-	a.call(unix.SYS_PRCTL, num(unix.PR_SET_PDEATHSIG), num(uint64(unix.SIGKILL)))
+	a.prctl(unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL))
 }
 
 // resetSignals makes no signal ignored or blocked: both would outlive the exec.
@@ -63,7 +70,7 @@ func (a *assembler) becomeRoot() {
 // hide undoes what a change of credentials does behind one's back: it may make a process dumpable, and it clears the wish
 // to die with the parent.
 func (a *assembler) hide() {
-	a.call(unix.SYS_PRCTL, num(unix.PR_SET_DUMPABLE), num(0))
+	a.prctl(unix.PR_SET_DUMPABLE, 0)
 	a.dieWithParent()
 }
 
@@ -82,7 +89,7 @@ func (a *assembler) joinTasks(tasks []value) {
 // enterFolder makes a folder of the container the working directory. It must still lie below the root when it is.
 func (a *assembler) enterFolder(name string) {
 	a.begin(step{operation: opEnterFolder, object: name})
-	here := value{n: atCwd, kind: descriptor, label: "cwd"}
+	here := a.here()
 	folder, buffer := a.slot(), a.reserve(unix.PathMax/8)
 	a.call(unix.SYS_CHDIR, a.text("/"))
 	a.open(here, orDot(inside(name)), wantFolder, inRoot).to(folder)
@@ -135,26 +142,31 @@ func (a *assembler) dropCapabilities(kept uint64) {
 	a.begin(step{operation: "drop capabilities"})
 	for c := uint64(0); c <= lastCapability; c++ {
 		if kept&(1<<c) == 0 {
-			a.call(unix.SYS_PRCTL, num(unix.PR_CAPBSET_DROP), num(c)).ignore(syscall.EINVAL)
+			a.prctl(unix.PR_CAPBSET_DROP, c).ignore(syscall.EINVAL)
 		}
 	}
-	a.call(unix.SYS_PRCTL, num(unix.PR_CAP_AMBIENT), num(unix.PR_CAP_AMBIENT_CLEAR_ALL))
+	a.prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL)
 }
 
 // become takes the ids and exactly the capabilities of the process: all that are kept if it is root, else none. From a user
-// that is not root the change of ids has taken them already, but for the inheritable ones.
-func (a *assembler) become(who credentials, kept uint64, noNewPrivs bool) {
+// that is not root the change of ids has taken them already, but for the inheritable ones. Where a filter has yet to be loaded,
+// what that takes is kept in either case (see [loadingCapability]).
+func (a *assembler) become(who credentials, kept uint64, p *monitorv1.Process) {
 	a.begin(step{operation: opBecome, object: who.name})
+	loading := loadingCapability(p)
+	if loading != 0 {
+		a.prctl(unix.PR_SET_KEEPCAPS, 1)
+	}
 	a.call(unix.SYS_SETGROUPS, who.groups, who.list)
 	a.call(unix.SYS_SETRESGID, who.gid, who.gid, who.gid)
 	a.call(unix.SYS_SETRESUID, who.uid, who.uid, who.uid)
 	a.begin(step{operation: "set capabilities"})
 	header := a.words("{V3}", unix.LINUX_CAPABILITY_VERSION_3)
 	a.call(trapJumpIf, who.uid).then(a.ahead())
-	a.call(unix.SYS_CAPSET, header, a.capabilities(kept)).then(a.ahead())
-	a.call(unix.SYS_CAPSET, header, a.capabilities(0))
-	if noNewPrivs {
-		a.call(unix.SYS_PRCTL, num(unix.PR_SET_NO_NEW_PRIVS), num(1))
+	a.call(unix.SYS_CAPSET, header, a.capabilities(kept|loading)).then(a.ahead())
+	a.call(unix.SYS_CAPSET, header, a.capabilities(loading))
+	if p.GetNoNewPrivs() {
+		a.prctl(unix.PR_SET_NO_NEW_PRIVS, 1)
 	}
 	a.hide()
 }
@@ -196,9 +208,15 @@ func (a *assembler) lead(terminal bool) {
 }
 
 // exec runs the program. Every descriptor but the standard files is closed by it, also those that nobody here knows of.
-func (a *assembler) exec(path value, argv, env []string) {
-	a.begin(step{operation: opRun, object: argv[0]})
+func (a *assembler) exec(path value, p *monitorv1.Process) {
+	s := step{operation: opRun, object: p.GetArgv()[0]}
+	a.begin(s)
+	argv, env := a.vector("argv", p.GetArgv()), a.vector("env", p.GetEnv())
 	a.call(unix.SYS_CLOSE_RANGE, num(3), num(1<<32-1), num(unix.CLOSE_RANGE_CLOEXEC))
-	a.call(unix.SYS_PRCTL, num(unix.PR_SET_PDEATHSIG), num(0))
-	a.call(unix.SYS_EXECVE, path, a.vector("argv", argv), a.vector("env", env))
+	a.prctl(unix.PR_SET_PDEATHSIG, 0)
+	if len(p.GetSeccomp()) > 0 {
+		a.filter(p)
+		a.begin(s)
+	}
+	a.call(unix.SYS_EXECVE, path, argv, env)
 }

@@ -239,3 +239,15 @@ func tty([]string) error {
 	sayf("tty %d mode %#o owner %d:%d session %d\n", unix.Major(stat.Rdev), stat.Mode, stat.Uid, stat.Gid, session)
 	return nil
 }
+
+// remove removes a file or an empty folder.
+func remove(args []string) error { return os.Remove(args[0]) }
+
+// chown gives a file to a user and a group of the same number: PATH ID.
+func chown(args []string) error {
+	id, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	return os.Lchown(args[0], id, id)
+}

@@ -22,6 +22,7 @@ import (
 var commands = map[string]func(args []string) error{
 	"args":    args,
 	"cat":     cat,
+	"chown":   chown,
 	"fchmod":  chmod,
 	"cwd":     cwd,
 	"echo":    echo,
@@ -30,6 +31,7 @@ var commands = map[string]func(args []string) error{
 	"fds":     fds,
 	"flip":    flip,
 	"id":      id,
+	"keyring": keyring,
 	"kill":    kill,
 	"ls":      list,
 	"mkdir":   mkdir,
@@ -42,6 +44,7 @@ var commands = map[string]func(args []string) error{
 	"read":    read,
 	"reboot":  reboot,
 	"remount": remount,
+	"remove":  remove,
 	"spy":     spy,
 	"status":  status,
 	"tty":     tty,
@@ -105,6 +108,13 @@ func cwd([]string) error {
 func id([]string) error {
 	groups, err := unix.Getgroups()
 	sayf("id %d %d %v pid %d\n", unix.Getuid(), unix.Getgid(), groups, unix.Getpid())
+	return err
+}
+
+// keyring tells the id of the session keyring.
+func keyring([]string) error {
+	id, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_SESSION_KEYRING, false)
+	say("keyring", id)
 	return err
 }
 

@@ -133,7 +133,7 @@ init_of | tee /tmp/init
 same "$(cat /sys/fs/cgroup/machine.slice/davit-domains.service/machine/davit-*/memory.max)" 67108864
 same "$(cat /proc/$(main_pid)/oom_score_adj)" -500
 read -r pid _ </tmp/init
-same "$(cat /proc/$pid/oom_score_adj)" 0 "a guest is spared"
+same "$(cat /proc/$pid/oom_score_adj)" 100 "a guest is not what the kernel ends first"
 `},
 	{"restart of the service", `
 before=$(main_pid)

@@ -1,0 +1,54 @@
+package launch
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// Guests are what the kernel ends first when the host lacks memory: they have this much more of a score (proc(5),
+// oom_score_adj) than we have, and at least this much. It is a tenth of the host's memory.
+const guestScore = 100
+
+// scores raises the scores of children before they run a program. A child that shares our memory shares the score, so ours is
+// raised with it, and lowered again when no such child is left.
+type scores struct {
+	sync.Mutex
+	raised int
+	own    int
+}
+
+var score scores
+
+const opScore = "raise score of process where memory lacks"
+
+// raise raises the score of a child that waits at its gate. With or without an error, lower is called later.
+func (s *scores) raise(pid int) error {
+	s.Lock()
+	defer s.Unlock()
+	s.raised++
+	if s.raised == 1 {
+		text, err := os.ReadFile("/proc/self/oom_score_adj")
+		if err != nil {
+			return err
+		}
+		if s.own, err = strconv.Atoi(strings.TrimSpace(string(text))); err != nil {
+			return err
+		}
+	}
+	return setScore(strconv.Itoa(pid), min(max(s.own, 0)+guestScore, 1000))
+}
+
+// lower gives us our own score back.
+func (s *scores) lower() {
+	s.Lock()
+	defer s.Unlock()
+	if s.raised--; s.raised == 0 {
+		_ = setScore("self", s.own)
+	}
+}
+
+func setScore(process string, n int) error {
+	return writeProc(process, "oom_score_adj", strconv.Itoa(n))
+}
