@@ -21,9 +21,11 @@ var identities = map[string][][]string{
 	"Interface":     {{"mac"}, {"guest_dev"}, {"target_dev"}, {"type", "source_bridge", "source_network", "source_dev"}},
 	"IpAddress":     {{"address"}},
 	"Route":         {{"family", "address", "netmask", "prefix"}},
+	"ResourceLimit": {{"name"}},
 	"SecurityLabel": {{"model"}},
 	"Serial":        {{"target_port"}},
 	"Timer":         {{"name"}},
+	"UnmaskedPath":  {{"path"}},
 	"VlanTag":       {{"id"}},
 }
 

@@ -5,16 +5,13 @@ import (
 	"slices"
 	"testing"
 
-	"google.golang.org/protobuf/reflect/protoreflect"
-
 	"github.com/davitd/davit/domain"
-	davitv1 "github.com/davitd/davit/proto/davit/v1"
 )
 
 // TestOwn: what every domain has is sound, and nobody who asks for it can change it for others.
 func TestOwn(t *testing.T) {
 	for what, list := range map[string]func() []string{
-		"masked": domain.MaskedPaths, "read-only": domain.ReadOnlyPaths, "dropped": domain.DroppedCapabilities,
+		"masked": domain.MaskedPaths, "read-only": domain.ReadOnlyPaths, "capabilities": domain.Capabilities,
 	} {
 		own := list()
 		if len(own) == 0 {
@@ -34,12 +31,6 @@ func TestOwn(t *testing.T) {
 	for _, p := range append(domain.MaskedPaths(), domain.ReadOnlyPaths()...) {
 		if !path.IsAbs(p) || path.Clean(p) != p {
 			t.Errorf("%q is no path in its shortest form", p)
-		}
-	}
-	fields := (&davitv1.Capabilities{}).ProtoReflect().Descriptor().Fields()
-	for _, name := range domain.DroppedCapabilities() {
-		if f := fields.ByName(protoreflect.Name(name)); f == nil || f.Kind() != protoreflect.BoolKind {
-			t.Errorf("there is no capability %s", name)
 		}
 	}
 }

@@ -13,6 +13,9 @@ type Confinement struct {
 	Name davitv1.ProfileName
 	// OwnUsers tells that the domain has a user namespace whether or not the definition has an idmap.
 	OwnUsers bool
+	// Capabilities are those of the bounding set, by the names of their fields in the definition's, in the order of the schema: those
+	// of the profile, or all or none if the definition's policy says so, less and more the single ones that it names.
+	Capabilities []string
 	// NoNewPrivs keeps programs from gaining privileges.
 	NoNewPrivs bool
 	// Seccomp is the filter of system calls: [SeccompApplication], [SeccompSystem], [SeccompUnconfined], or the name of a
@@ -54,6 +57,7 @@ func ProfileName(def *davitv1.Domain) davitv1.ProfileName {
 // Confine is how far a definition shuts its domain in.
 func Confine(def *davitv1.Domain) Confinement {
 	c := profileOf(ProfileName(def))
+	c.Capabilities = capabilities(c.Capabilities, def.GetFeatures().GetCapabilities())
 	p := def.GetProfile()
 	if p == nil {
 		return c
@@ -84,16 +88,20 @@ func profileOf(name davitv1.ProfileName) Confinement {
 	files := rlimit(davitv1.ResourceName_RESOURCE_NAME_NOFILE, 1024, 512<<10)
 	switch name {
 	case davitv1.ProfileName_PROFILE_NAME_PRIVILEGED:
-		return Confinement{Name: name, Seccomp: SeccompUnconfined, Rlimits: []*davitv1.ResourceLimit{files}, Delegated: true}
+		return Confinement{
+			Name: name, Capabilities: without(libvirtDrops), Seccomp: SeccompUnconfined, Rlimits: []*davitv1.ResourceLimit{files},
+			Delegated: true,
+		}
 	case davitv1.ProfileName_PROFILE_NAME_SYSTEM:
 		return Confinement{
-			Name: name, OwnUsers: true, Seccomp: SeccompSystem, Masked: MaskedPaths(), ReadOnly: ReadOnlyPaths(),
+			Name: name, OwnUsers: true, Capabilities: without(libvirtDrops, systemDrops), Seccomp: SeccompSystem, Masked: MaskedPaths(), ReadOnly: ReadOnlyPaths(),
 			Rlimits: []*davitv1.ResourceLimit{files}, Pids: 4096, Delegated: true,
 		}
 	default:
 		return Confinement{
-			Name: davitv1.ProfileName_PROFILE_NAME_APPLICATION, OwnUsers: true, NoNewPrivs: true, Seccomp: SeccompApplication,
-			Masked: MaskedPaths(), ReadOnly: ReadOnlyPaths(),
+			Name: davitv1.ProfileName_PROFILE_NAME_APPLICATION, OwnUsers: true, Capabilities: slices.Clone(applicationKeeps), NoNewPrivs: true,
+			Seccomp: SeccompApplication,
+			Masked:  MaskedPaths(), ReadOnly: ReadOnlyPaths(),
 			Rlimits: []*davitv1.ResourceLimit{
 				files, rlimit(davitv1.ResourceName_RESOURCE_NAME_CORE, 0, 0),
 				rlimit(davitv1.ResourceName_RESOURCE_NAME_MEMLOCK, 8<<20, 8<<20),

@@ -41,7 +41,7 @@ func Read(src *davitv1.DefinitionSource, o ReadOptions) (*davitv1.Domain, []*dav
 	if err := storable(def); err != nil {
 		return nil, nil, err
 	}
-	return def, slices.Concat(r.warnings, NotHonoured(def), senseless(def), personality(def, o.Host.Arch)), nil
+	return def, slices.Concat(r.warnings, NotHonoured(def), senseless(def), exposed(def), personality(def, o.Host.Arch)), nil
 }
 
 // readSource reads a definition out of its source. A message is read without faults.

@@ -65,6 +65,7 @@ func (v *validator) check(def *davitv1.Domain, hostArch string) {
 	v.clock(def.GetClock())
 	v.lifecycle(def)
 	v.restart(def.Restart)
+	v.profile(def)
 	v.devices(def.GetDevices())
 	v.labels(def.GetSeclabel())
 	v.namespaces(def)

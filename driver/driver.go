@@ -34,8 +34,9 @@ type Driver interface {
 	// Recover finds the instance of an earlier start, whatever state it is in. If there is none, or it was not
 	// complete, everything of it is removed and the error has code NOT_FOUND. Another run of the domain is not touched.
 	Recover(ctx context.Context, spec Spec) (Instance, error)
-	// Sweep removes everything that the driver made under its instance id and that belongs to none of keep. It is
-	// called once, before the first Start.
+	// Sweep removes everything that the driver made under its instance id and that belongs to none of keep. A ref without a
+	// generation is a domain that does not run: nothing of a run is kept for it, but what is reserved for it. It is called once,
+	// before the first Start.
 	Sweep(ctx context.Context, keep []Ref) error
 	// Forget removes what is kept for a domain between its runs (overlays with upper='keep').
 	Forget(ctx context.Context, uuid string) error
@@ -48,6 +49,13 @@ type Planner interface {
 	// Plan is the start as text, one operation a line; verbose adds the system calls. Nothing is touched, and the same
 	// definition on the same host gives the same text.
 	Plan(ctx context.Context, def *davitv1.Domain, verbose bool) (string, error)
+}
+
+// Reserver is a driver that has things of the host reserved for domains also while they do not run, from the first start on: host ids.
+type Reserver interface {
+	// Unreserve gives back what is reserved for a domain that is there no more; what it has stored is Forget's. While a run of it
+	// was not released yet, that is done when it is.
+	Unreserve(ctx context.Context, uuid string) error
 }
 
 // Diagnoser is a driver that can tell what it needs of the host, and what of that it has.

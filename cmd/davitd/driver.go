@@ -34,6 +34,7 @@ func openDriver(c server.Config, instance string, log *zap.Logger) (driver.Drive
 		MonitorPath: monitor,
 		CgroupRoot:  c.CgroupRoot,
 		Instance:    instance,
+		HomeDir:     c.Paths.Lib,
 		Pool: native.Pool{
 			Dir: c.IDMap.Dir, Base: uint32(c.IDMap.Base), Size: uint32(c.IDMap.Size), Count: uint32(c.IDMap.Count),
 		},

@@ -2,7 +2,6 @@ package oci
 
 import (
 	"io/fs"
-	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -10,7 +9,6 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/davitd/davit/convert"
-	"github.com/davitd/davit/domain"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 )
 
@@ -161,21 +159,4 @@ func capabilitiesOf(set map[string]bool) *davitv1.Capabilities {
 		}
 	}
 	return c
-}
-
-// setOf is the set that a definition says.
-func setOf(c *davitv1.Capabilities) map[string]bool {
-	set := map[string]bool{}
-	for _, name := range convert.Capabilities() {
-		switch c.GetPolicy() {
-		case davitv1.CapabilityPolicy_CAPABILITY_POLICY_ALLOW:
-			set[name] = true
-		case davitv1.CapabilityPolicy_CAPABILITY_POLICY_DENY:
-		default:
-			set[name] = !slices.Contains(domain.DroppedCapabilities(), name)
-		}
-	}
-	maps.Copy(set, convert.StatedCapabilities(c))
-	maps.DeleteFunc(set, func(_ string, on bool) bool { return !on })
-	return set
 }

@@ -133,7 +133,7 @@ func (w *writing) id(field, text string) uint32 {
 // capabilities gives init what the domain may have.
 func (w *writing) capabilities() {
 	set := []string{}
-	for name := range setOf(w.def.GetFeatures().GetCapabilities()) {
+	for _, name := range domain.Confine(w.def).Capabilities {
 		set = append(set, "CAP_"+strings.ToUpper(name))
 	}
 	slices.Sort(set)

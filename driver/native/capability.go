@@ -5,7 +5,6 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/davitd/davit/domain"
-	davitv1 "github.com/davitd/davit/proto/davit/v1"
 )
 
 // capabilityNumbers are the kernel's numbers by the names of the definition's fields.
@@ -26,37 +25,11 @@ var capabilityNumbers = map[protoreflect.Name]uint{
 	"checkpoint_restore": unix.CAP_CHECKPOINT_RESTORE,
 }
 
-// dropped are the capabilities that the default policy takes away.
-var dropped = func() (set uint64) {
-	for _, name := range domain.DroppedCapabilities() {
+// bounding is the set of a definition, of what there is.
+func bounding(c domain.Confinement, available uint64) uint64 {
+	var set uint64
+	for _, name := range c.Capabilities {
 		set |= 1 << capabilityNumbers[protoreflect.Name(name)]
 	}
-	return set
-}()
-
-// bounding is the set of a definition: what its policy begins with, less and more the single ones, of what there is.
-func bounding(c *davitv1.Capabilities, available uint64) uint64 {
-	var set uint64
-	switch c.GetPolicy() {
-	case davitv1.CapabilityPolicy_CAPABILITY_POLICY_ALLOW:
-		set = available
-	case davitv1.CapabilityPolicy_CAPABILITY_POLICY_DENY:
-	default:
-		set = available &^ dropped
-	}
-	if c == nil {
-		return set
-	}
-	c.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		n, ok := capabilityNumbers[f.Name()]
-		switch {
-		case !ok:
-		case v.Bool():
-			set |= 1 << n
-		default:
-			set &^= 1 << n
-		}
-		return true
-	})
 	return set & available
 }

@@ -18,10 +18,13 @@
 //
 // # User namespaces
 //
-// A domain with <idmap> has a user namespace with just those ids. A domain without <idmap> and with a root of its own has
-// none, as with libvirt: its root is the host's, less capabilities. A domain without a root filesystem, or whose root is
-// the host's "/", runs on the host's root under an overlay that is dropped, always in a user namespace with ids that nobody
-// else has.
+// A domain with <idmap> has a user namespace with just those ids, and files belong to whom they belong on the host, as with libvirt.
+// Any other has one with a range of ids that nobody else has, which is its own from its first start until it is undefined; its
+// root and all else that it is given of the host is mapped, so that what is the host's root's is its root's. What cannot be mapped
+// keeps it from being started. A privileged domain without <idmap> has no user namespace: its root is the host's.
+//
+// A domain without a root filesystem, or whose root is the host's "/", runs on the host's root under an overlay that is dropped,
+// always in a user namespace. That root alone is not mapped: what only the host's root may read nobody reads there.
 //
 // # Shutdown
 //
@@ -83,6 +86,11 @@ type Options struct {
 	Instance string
 	// Pool is where host ids come from.
 	Pool Pool
+	// HomeDir is there as long as this davitd is: host ids that are kept for its domains are given to others once it is gone. It
+	// outlives the host's boot; StateDir, which does not, when empty.
+	HomeDir string
+	// SeccompDir has the filters of system calls that definitions name, each NAME.json; "/etc/davit/seccomp" when empty.
+	SeccompDir string
 	// Logger for what no caller can be told; none when nil.
 	Logger *zap.Logger
 }
@@ -95,6 +103,7 @@ type Driver struct {
 	facts   Facts
 	states  states
 	ids     ids
+	mapper  mapper
 	run     *os.File
 	program *os.File
 	hooks   hooks
@@ -114,8 +123,9 @@ type hooks struct {
 }
 
 var (
-	_ driver.Driver  = (*Driver)(nil)
-	_ driver.Planner = (*Driver)(nil)
+	_ driver.Driver   = (*Driver)(nil)
+	_ driver.Planner  = (*Driver)(nil)
+	_ driver.Reserver = (*Driver)(nil)
 )
 
 // New looks at the host and opens the folders. No process is started before the first domain is.
@@ -126,11 +136,17 @@ func New(o Options) (*Driver, error) {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
+	if o.SeccompDir == "" {
+		o.SeccompDir = defaultSeccompDir
+	}
+	if o.HomeDir == "" {
+		o.HomeDir = o.StateDir
+	}
 	o.Pool = o.Pool.withDefaults()
 	if err := o.Pool.check(); err != nil {
 		return nil, err
 	}
-	d := &Driver{opts: o, log: o.Logger, ids: ids{o.Pool, o.Instance}, lives: make(map[string]*instance)}
+	d := &Driver{opts: o, log: o.Logger, ids: ids{o.Pool, o.Instance, o.HomeDir}, lives: make(map[string]*instance)}
 	if err := d.open(); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -183,7 +199,7 @@ func (d *Driver) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var errs []error
-	errs = append(errs, d.closeKeeper())
+	errs = append(errs, d.closeKeeper(), d.mapper.close())
 	if d.cgroups != nil {
 		errs = append(errs, d.cgroups.Close())
 	}
@@ -255,7 +271,7 @@ func (d *Driver) Check(ctx context.Context, def *davitv1.Domain) ([]*davitv1.War
 	if err = checkDevices(def, facts); err != nil {
 		return nil, err
 	}
-	for _, v := range absentSources(def, facts) {
+	for _, v := range append(unconfined(def, facts), absentSources(def, facts)...) {
 		warnings = append(warnings, &davitv1.Warning{
 			XmlPath: v.XMLPath, Field: v.Field, Message: v.Message + "; the domain cannot be started before",
 		})
@@ -280,11 +296,16 @@ func (d *Driver) Check(ctx context.Context, def *davitv1.Domain) ([]*davitv1.War
 	return warnings, nil
 }
 
-// Plan writes what a start would do: what davitd makes on the host, then the monitor's plan. A range of host ids that would be allocated is shown as the first there is.
+// Plan writes what a start would do: what davitd makes on the host, then the monitor's plan. The range of host
+// ids is the one that the domain has; one that would be allocated is shown as the first there is.
 func (d *Driver) Plan(_ context.Context, def *davitv1.Domain, verbose bool) (string, error) {
 	facts := d.factsOf(def)
+	facts.Range = d.ids.allotted(def.GetUuid())
 	p, err := Plan(def, facts)
 	if err != nil {
+		return "", err
+	}
+	if err := d.checkDescriptors("plan domain", def); err != nil {
 		return "", err
 	}
 	if verbose {
@@ -297,6 +318,20 @@ func (d *Driver) Plan(_ context.Context, def *davitv1.Domain, verbose bool) (str
 	return describeHost(def, facts, d.cgroups.Has, list) + launch.Describe(p), nil
 }
 
+// Unreserve gives back the host ids of a domain. One that has not been released yet gives them back when it is.
+func (d *Driver) Unreserve(_ context.Context, uuid string) error {
+	if err := checkUUID(uuid); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	live := d.lives[uuid]
+	d.mu.Unlock()
+	if live != nil && live.outlive() {
+		return nil
+	}
+	return d.ids.forget(uuid)
+}
+
 // Forget removes the kept changes of a domain's overlays.
 func (d *Driver) Forget(_ context.Context, uuid string) error {
 	if err := checkUUID(uuid); err != nil {
@@ -305,9 +340,6 @@ func (d *Driver) Forget(_ context.Context, uuid string) error {
 	// A guest wrote what is in it; a Root is never left through a symbolic link.
 	dir, err := os.OpenRoot(d.opts.UpperDir)
 	if errors.Is(err, fs.ErrNotExist) {
-	if err := d.checkDescriptors("plan domain", def); err != nil {
-		return "", err
-	}
 		return nil
 	}
 	if err != nil {

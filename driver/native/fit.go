@@ -17,6 +17,7 @@ import (
 func (d *Driver) factsOf(def *davitv1.Domain) Facts {
 	facts := d.hostFacts(def)
 	facts.Sources = d.look(def)
+	facts.Unmappable = d.lookMaps(def)
 	return facts
 }
 
@@ -39,7 +40,7 @@ func (d *Driver) hostFacts(def *davitv1.Domain) Facts {
 		facts.Clocks = findClocks(dev)
 	}
 	facts.Space = d.lookSpace(def)
-	return facts
+	return facts.withFilter(def, d.opts.SeccompDir)
 }
 
 // readSet reads a set of processors or nodes; nil if it cannot be known.

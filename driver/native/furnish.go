@@ -64,7 +64,13 @@ func (i *instance) furnishAs(ctx context.Context, before, def *davitv1.Domain) e
 	}
 	defer got.close()
 	facts := i.d.hostFacts(def)
-	facts.Sources = got.sources
+	facts.Sources, facts.Unmappable = got.sources, i.d.lookMaps(def)
+	for _, f := range before.GetDevices().GetFilesystem() {
+		delete(facts.Unmappable, spaceKey(f)) // it is there
+	}
+	if err = hostLacks(opUpdate, def.GetName(), unmappable(def, facts)...); err != nil {
+		return err
+	}
 	r, err := revise(now, def, facts)
 	if err != nil {
 		return err

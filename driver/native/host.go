@@ -25,8 +25,24 @@ func gather(h *cgroup.Hierarchy, o Options) (Facts, error) {
 	ownUsr := unix.Stat("/usr", &usr) == nil && usr.Dev != root.Dev
 	return Facts{
 		Capabilities: caps, Cgroup2: h.Layout != cgroup.V1, OwnUsr: ownUsr, UpperDir: o.UpperDir,
-		Range: o.Pool.slot(0),
+		Range: o.Pool.slot(0), Modules: modules(),
 	}, nil
+}
+
+// modules are the kernel's modules that label processes.
+func modules() []string {
+	text, err := os.ReadFile("/sys/kernel/security/lsm")
+	if err == nil {
+		return strings.Split(strings.TrimSpace(string(text)), ",")
+	}
+	// The filesystem that tells of them is not mounted; theirs may be there.
+	var list []string
+	for model, sign := range map[string]string{apparmor: "/sys/module/apparmor/parameters/enabled", selinux: "/sys/fs/selinux/enforce"} {
+		if text, err := os.ReadFile(sign); err == nil && strings.TrimSpace(string(text)) != "N" {
+			list = append(list, model)
+		}
+	}
+	return list
 }
 
 // ownCapabilities is the bounding set of davitd: no domain can have more.

@@ -3,6 +3,7 @@ package native
 import (
 	"fmt"
 
+	"github.com/davitd/davit/domain"
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 )
@@ -31,19 +32,25 @@ type maps struct{ uid, gid []*monitorv1.IdMapping }
 // needsRange tells whether a definition needs a range of host ids and names none.
 func needsRange(def *davitv1.Domain) bool {
 	l, err := newLayout(def, Facts{})
-	return err == nil && l.hostRoot && len(def.GetIdmap().GetUid()) == 0
+	return err == nil && l.allotted
 }
 
-// idMaps are the definition's own maps, as given, or the host's range for a domain on the host's root. Any other domain
-// has no user namespace, as with libvirt. That the host's id 0 is in no map was seen to by domain.Validate.
-func idMaps(def *davitv1.Domain, hostRoot bool, facts Facts) maps {
-	if ids := def.GetIdmap(); len(ids.GetUid()) > 0 {
+// isAllotted tells whether a domain has a user namespace whose ids davit chose: the definition has no map, and either its profile
+// gives it one or its root is the host's.
+func isAllotted(def *davitv1.Domain, hostRoot bool) bool {
+	return len(def.GetIdmap().GetUid()) == 0 && (hostRoot || domain.Confine(def).OwnUsers)
+}
+
+// idMaps are the definition's own maps, as given, or the range that was allotted to it. A privileged domain with a root of its own has
+// no user namespace. That the host's id 0 is in no map was seen to by domain.Validate.
+func (l *layout) idMaps() maps {
+	if ids := l.def.GetIdmap(); len(ids.GetUid()) > 0 {
 		return maps{given(ids.GetUid()), given(ids.GetGid())}
 	}
-	if !hostRoot {
+	if !l.allotted {
 		return maps{}
 	}
-	m := []*monitorv1.IdMapping{{Outside: facts.Range.Start, Count: facts.Range.Count}}
+	m := []*monitorv1.IdMapping{{Outside: l.facts.Range.Start, Count: l.facts.Range.Count}}
 	return maps{m, m}
 }
 

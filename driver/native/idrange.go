@@ -21,8 +21,8 @@ import (
 
 // Pool says which host ids davit hands out. All instances of a host share one folder, so that no range is in use twice.
 type Pool struct {
-	// Dir holds the list of ranges in use and its lock; "/run/davit-ids" when empty. It is lost with the host's boot, as
-	// all containers are.
+	// Dir holds the list of ranges that domains have and its lock; "/var/lib/davit-ids" when empty. It outlives the host's boot: a
+	// domain keeps its range as long as it is defined.
 	Dir string
 	// Base is the first id, Size the length of a range, Count how many there are; 1000000, 65536 and 15000 when 0.
 	Base, Size, Count uint32
@@ -33,7 +33,7 @@ type Pool struct {
 // withDefaults fills in what is not given.
 func (p Pool) withDefaults() Pool {
 	if p.Dir == "" {
-		p.Dir = "/run/davit-ids"
+		p.Dir = "/var/lib/davit-ids"
 	}
 	if p.Base == 0 {
 		p.Base = 1000000
@@ -66,13 +66,15 @@ func (p Pool) check() error {
 // slot is the range of a number.
 func (p Pool) slot(i uint32) Range { return Range{Start: p.Base + i*p.Size, Count: p.Size} }
 
-// claim is what one domain has of the host's ids.
+// claim is what one domain has of the host's ids: a range that was allotted to it, as long as it is defined, or those of its <idmap>,
+// as long as it runs.
 type claim struct {
 	Instance string  `json:"instance"`
 	UUID     string  `json:"uuid"`
-	Folder   string  `json:"folder"` // its state; when that is gone, so is the claim
+	Folder   string  `json:"folder"` // when that is gone, so is the claim: the davitd's home, or the state of a run
 	UID      []Range `json:"uid"`
 	GID      []Range `json:"gid"`
+	Given    bool    `json:"given,omitempty"` // by <idmap>
 }
 
 // conflicts finds a range of another claim that shares an id with this one's.
@@ -91,33 +93,38 @@ func (c claim) conflicts(o claim) (Range, bool) {
 type ledger struct {
 	Next   uint32  `json:"next"` // slot to look at first: a range rests as long as it can before it is used again
 	Claims []claim `json:"claims"`
+	// changed tells that it is to be written.
+	changed bool
 }
 
 // ids is the allocator of one instance.
 type ids struct {
 	pool     Pool
 	instance string
+	home     string // a folder of davitd's that outlives the boot
 }
 
-// allocate gives a range that nobody has, and holds it until release.
-func (a ids) allocate(uuid, folder string) (Range, error) {
-	var given Range
-	err := a.update(func(l *ledger) error {
+// allocate gives a domain the range that it has, or one that nobody has; fresh tells that it is the latter. The range is the domain's
+// until forget. One that meanwhile belongs to a user of the host, or is not as long as those of the pool, is changed for another.
+func (a ids) allocate(uuid string) (given Range, fresh bool, err error) {
+	err = a.update(func(l *ledger) error {
 		taken, err := a.subordinate()
 		if err != nil {
 			return err
 		}
-		l.drop(a.instance, uuid)
+		if own, ok := l.allotted(a.instance, uuid); ok && own.Count == a.pool.Size && !slices.ContainsFunc(taken, own.overlaps) {
+			given = own
+			return nil
+		}
+		l.drop(func(c claim) bool { return c.Instance == a.instance && c.UUID == uuid })
 		slot, found := a.free(l, taken)
 		if !found && l.dropStale() {
 			slot, found = a.free(l, taken)
 		}
 		if found {
-			given = a.pool.slot(slot)
+			given, fresh = a.pool.slot(slot), true
 			l.Next = (slot + 1) % a.pool.Count
-			l.Claims = append(l.Claims, claim{
-				Instance: a.instance, UUID: uuid, Folder: folder, UID: []Range{given}, GID: []Range{given},
-			})
+			l.add(claim{Instance: a.instance, UUID: uuid, Folder: a.home, UID: []Range{given}, GID: []Range{given}})
 			return nil
 		}
 		return &domain.Error{
@@ -126,7 +133,23 @@ func (a ids) allocate(uuid, folder string) (Range, error) {
 			Detail: map[string]string{"base": decimal(a.pool.Base), "size": decimal(a.pool.Size), "count": decimal(a.pool.Count)},
 		}
 	})
-	return given, err
+	return given, fresh, err
+}
+
+// allotted is the range that a domain has, the first of the pool if it has none yet. It waits for nobody: what is told is what was so
+// a moment ago.
+func (a ids) allotted(uuid string) Range {
+	dir, err := openFolder(a.pool.Dir)
+	if err != nil {
+		return a.pool.slot(0)
+	}
+	defer func() { _ = dir.Close() }()
+	if l, err := readLedger(dir); err == nil {
+		if own, ok := l.allotted(a.instance, uuid); ok {
+			return own
+		}
+	}
+	return a.pool.slot(0)
 }
 
 // free finds a slot that nobody has.
@@ -142,50 +165,83 @@ func (a ids) free(l *ledger, taken []Range) (slot uint32, found bool) {
 	return 0, false
 }
 
-// claim holds the ranges that a definition gives, unless another running domain has them.
+// claim holds the ranges that a definition gives, unless another domain has them.
 func (a ids) claim(uuid, folder string, m maps) error {
-	c := claim{Instance: a.instance, UUID: uuid, Folder: folder}
+	c := claim{Instance: a.instance, UUID: uuid, Folder: folder, Given: true}
 	c.UID, c.GID = m.ranges()
 	return a.update(func(l *ledger) error {
-		l.drop(a.instance, uuid)
-		var owner string
+		l.drop(func(c claim) bool { return c.Instance == a.instance && c.UUID == uuid })
+		var owner claim
 		var ids Range
-		tell := func(o claim, r Range) { owner, ids = o.UUID, r }
+		tell := func(o claim, r Range) { owner, ids = o, r }
 		if l.conflicts(c, tell) && (!l.dropStale() || l.conflicts(c, tell)) {
 			return &domain.Error{
 				Code: codes.FailedPrecondition, Reason: davitv1.ErrorReason_ERROR_REASON_RESOURCE_BUSY,
-				Op: "claim ids", Message: fmt.Sprintf("host ids %s of <idmap> are those of running domain %s", ids, owner),
-				Detail: map[string]string{"owner": owner, "ids": ids.String()},
+				Op: "claim ids", Message: fmt.Sprintf("host ids %s of <idmap> are those of %s", ids, owner.words()),
+				Detail: map[string]string{"owner": owner.UUID, "ids": ids.String()},
 			}
 		}
-		l.Claims = append(l.Claims, c)
+		l.add(c)
 		return nil
 	})
 }
 
-// release gives back what a domain has.
+// release gives back what a domain has as long as it runs.
 func (a ids) release(uuid string) error {
-	return a.update(func(l *ledger) error { l.drop(a.instance, uuid); return nil })
+	return a.dropAll(func(c claim) bool { return c.UUID == uuid && c.Given })
 }
 
-// sweep gives back what this instance's domains have, but those to be kept.
-func (a ids) sweep(keep func(uuid string) bool) error {
+// forget gives back what a domain has as long as it is defined, too.
+func (a ids) forget(uuid string) error {
+	return a.dropAll(func(c claim) bool { return c.UUID == uuid })
+}
+
+// sweep gives back what this instance's domains have that do not run, or are not defined.
+func (a ids) sweep(runs, defined func(uuid string) bool) error {
+	return a.dropAll(func(c claim) bool { return c.Given && !runs(c.UUID) || !c.Given && !defined(c.UUID) })
+}
+
+// dropAll drops claims of this instance.
+func (a ids) dropAll(gone func(claim) bool) error {
 	return a.update(func(l *ledger) error {
-		l.dropStale()
-		l.Claims = slices.DeleteFunc(l.Claims, func(c claim) bool { return c.Instance == a.instance && !keep(c.UUID) })
+		l.drop(func(c claim) bool { return c.Instance == a.instance && gone(c) })
 		return nil
 	})
 }
 
-func (l *ledger) drop(instance, uuid string) {
-	l.Claims = slices.DeleteFunc(l.Claims, func(c claim) bool { return c.Instance == instance && c.UUID == uuid })
+// words tell whose claim it is.
+func (c claim) words() string {
+	if c.Given {
+		return "running domain " + c.UUID
+	}
+	return "domain " + c.UUID + ", whether it runs or not"
+}
+
+// allotted is the range that a domain has without naming it.
+func (l *ledger) allotted(instance, uuid string) (Range, bool) {
+	for _, c := range l.Claims {
+		if c.Instance == instance && c.UUID == uuid && !c.Given && len(c.UID) == 1 {
+			return c.UID[0], true
+		}
+	}
+	return Range{}, false
+}
+
+func (l *ledger) add(c claim) {
+	l.Claims, l.changed = append(l.Claims, c), true
+}
+
+func (l *ledger) drop(gone func(claim) bool) {
+	before := len(l.Claims)
+	l.Claims = slices.DeleteFunc(l.Claims, gone)
+	l.changed = l.changed || len(l.Claims) < before
 }
 
 // dropStale drops claims of domains whose state is gone: their instance was removed without a release. It looks at the
 // folder of each, so it is done only when ids are wanted for.
 func (l *ledger) dropStale() (dropped bool) {
 	before := len(l.Claims)
-	l.Claims = slices.DeleteFunc(l.Claims, func(c claim) bool {
+	l.drop(func(c claim) bool {
 		_, err := os.Stat(c.Folder)
 		return errors.Is(err, fs.ErrNotExist)
 	})
@@ -234,18 +290,14 @@ func (a ids) update(change func(*ledger) error) error {
 	if err != nil {
 		return err
 	}
-	before := len(l.Claims)
-	if err = change(l); err != nil {
+	if err = change(l); err != nil || !l.changed {
 		return err
-	}
-	if before == 0 && len(l.Claims) == 0 {
-		return nil
 	}
 	text, err := json.Marshal(l)
 	if err != nil {
 		return err
 	}
-	return replace(dir, ledgerName, text, false) // the claims end with the boot
+	return replace(dir, ledgerName, text, true)
 }
 
 func flock(f *os.File) error {

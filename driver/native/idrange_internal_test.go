@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -30,8 +31,8 @@ func state(t *testing.T) string {
 }
 
 func TestRangesAreExclusive(t *testing.T) {
-	p, folder := pool(t), state(t)
-	one, two := ids{p, "aaaaaaaa"}, ids{p, "bbbbbbbb"}
+	p, home := pool(t), state(t)
+	one, two := ids{p, "aaaaaaaa", home}, ids{p, "bbbbbbbb", home}
 	seen := map[Range]string{}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -41,7 +42,7 @@ func TestRangesAreExclusive(t *testing.T) {
 			if i%2 == 1 {
 				a = two
 			}
-			r, err := a.allocate(fmt.Sprintf("uuid-%d", i), folder)
+			r, _, err := a.allocate(fmt.Sprintf("uuid-%d", i))
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -58,72 +59,76 @@ func TestRangesAreExclusive(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	_, err := one.allocate("one-too-many", folder)
+	_, _, err := one.allocate("one-too-many")
 	if !errors.Is(err, domain.ErrExhausted) || !strings.Contains(err.Error(), "all 10 ranges of 100 ids") {
 		t.Errorf("allocate from a full pool: %v", err)
 	}
-	if err := one.release("uuid-4"); err != nil {
+	if err := one.forget("uuid-4"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := two.allocate("uuid-4", folder); err != nil {
+	if _, _, err := two.allocate("uuid-4"); err != nil {
 		t.Errorf("allocate what was released: %v", err)
 	}
 }
 
-// A domain that starts again has one range; a range that was given back rests while others are free.
-func TestRangesRotate(t *testing.T) {
-	a, folder := ids{pool(t), "aaaaaaaa"}, state(t)
-	first, err := a.allocate("x", folder)
-	if err != nil {
+// A domain has one range for as long as it is defined; one that was given back rests while others are free.
+func TestRangesRest(t *testing.T) {
+	a := ids{pool(t), "aaaaaaaa", state(t)}
+	first := allocated(t, a, "x", true)
+	if err := a.release("x"); err != nil { // a run ends
 		t.Fatal(err)
 	}
-	second, err := a.allocate("x", folder)
-	if err != nil {
+	if again := allocated(t, a, "x", false); again != first {
+		t.Errorf("the second start has %v, the first %v", again, first)
+	}
+	if shown := a.allotted("x"); shown != first {
+		t.Errorf("%v is shown of %v", shown, first)
+	}
+	if err := a.forget("x"); err != nil {
 		t.Fatal(err)
 	}
-	if first == second {
-		t.Errorf("both starts have %v", first)
+	if next := allocated(t, a, "x", true); next == first {
+		t.Errorf("%v was given to another at once", next)
 	}
-	dir, err := openFolder(a.pool.Dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = dir.Close() }()
-	l, err := readLedger(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(l.Claims) != 1 {
-		t.Errorf("%d claims, want 1", len(l.Claims))
+	if claims := claimsOf(t, a.pool); len(claims) != 1 {
+		t.Errorf("%d claims, want 1", len(claims))
 	}
 }
 
-func TestRangesOfTheGoneAreFree(t *testing.T) {
-	p := pool(t)
-	p.Count = 1
-	a, gone := ids{p, "aaaaaaaa"}, filepath.Join(t.TempDir(), "gone")
-	if _, err := a.allocate("x", gone); err != nil {
+// A range that no longer suits is changed for another: a user of the host has got it, or those of the pool are longer now.
+func TestRangesThatSuitNoMore(t *testing.T) {
+	a := ids{pool(t), "aaaaaaaa", state(t)}
+	first := allocated(t, a, "x", true)
+	line := fmt.Sprintf("bob:%d:1\n", first.Start+first.Count-1)
+	if err := os.WriteFile(a.pool.Subordinate[0], []byte(line), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b := ids{p, "bbbbbbbb"}
-	if _, err := b.allocate("y", state(t)); err != nil {
-		t.Errorf("the range of a domain without state is held: %v", err)
+	second := allocated(t, a, "x", true)
+	if second.overlaps(first) {
+		t.Errorf("%v is bob's", second)
+	}
+	a.pool.Size = 200
+	if third := allocated(t, a, "x", true); third.Count != 200 || third.overlaps(first) {
+		t.Errorf("the third range is %v", third)
 	}
 }
 
-func TestSweepOfRanges(t *testing.T) {
-	p, folder := pool(t), state(t)
-	a, b := ids{p, "aaaaaaaa"}, ids{p, "bbbbbbbb"}
-	for _, uuid := range []string{"x", "y"} {
-		for _, i := range []ids{a, b} {
-			if _, err := i.allocate(uuid, folder); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if err := a.sweep(func(uuid string) bool { return uuid == "y" }); err != nil {
+// allocated is the range of a domain.
+func allocated(t *testing.T, a ids, uuid string, fresh bool) Range {
+	t.Helper()
+	r, isFresh, err := a.allocate(uuid)
+	if err != nil {
 		t.Fatal(err)
 	}
+	if isFresh != fresh {
+		t.Errorf("range %v of %s: fresh is %v, want %v", r, uuid, isFresh, fresh)
+	}
+	return r
+}
+
+// claimsOf are the claims in a ledger.
+func claimsOf(t *testing.T, p Pool) []claim {
+	t.Helper()
 	dir, err := openFolder(p.Dir)
 	if err != nil {
 		t.Fatal(err)
@@ -133,21 +138,56 @@ func TestSweepOfRanges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return l.Claims
+}
+
+func TestRangesOfTheGoneAreFree(t *testing.T) {
+	p := pool(t)
+	p.Count = 1
+	a := ids{p, "aaaaaaaa", filepath.Join(t.TempDir(), "gone")}
+	allocated(t, a, "x", true)
+	b := ids{p, "bbbbbbbb", state(t)}
+	if _, _, err := b.allocate("y"); err != nil {
+		t.Errorf("the range of a davitd that is gone is held: %v", err)
+	}
+}
+
+func TestSweepOfRanges(t *testing.T) {
+	p, folder := pool(t), state(t)
+	a, b := ids{p, "aaaaaaaa", folder}, ids{p, "bbbbbbbb", folder}
+	for _, uuid := range []string{"x", "y", "z"} {
+		allocated(t, a, uuid, true)
+	}
+	allocated(t, b, "x", true)
+	for i, uuid := range []string{"v", "w"} {
+		if err := a.claim(uuid, folder, mapOf(uint32(5000+10*i), 10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	is := func(list ...string) func(string) bool {
+		return func(uuid string) bool { return slices.Contains(list, uuid) }
+	}
+	if err := a.sweep(is("y", "v"), is("x", "y", "v", "w")); err != nil {
+		t.Fatal(err)
+	}
 	var left []string
-	for _, c := range l.Claims {
+	for _, c := range claimsOf(t, p) {
 		left = append(left, c.Instance[:1]+c.UUID)
 	}
-	if got := strings.Join(left, " "); got != "bx ay by" {
+	if got := strings.Join(left, " "); got != "ax ay bx av" {
 		t.Errorf("left are %q", got)
 	}
 }
 
+// mapOf is a map of both users and groups.
+func mapOf(outside, count uint32) maps {
+	e := []*monitorv1.IdMapping{{Outside: outside, Count: count}}
+	return maps{e, e}
+}
+
 func TestGivenRangesConflict(t *testing.T) {
-	a, folder := ids{pool(t), "aaaaaaaa"}, state(t)
-	m := func(outside, count uint32) maps {
-		e := []*monitorv1.IdMapping{{Outside: outside, Count: count}}
-		return maps{e, e}
-	}
+	folder := state(t)
+	a, m := ids{pool(t), "aaaaaaaa", folder}, mapOf
 	if err := a.claim("x", folder, m(5000, 10)); err != nil {
 		t.Fatal(err)
 	}
@@ -160,6 +200,15 @@ func TestGivenRangesConflict(t *testing.T) {
 	}
 	if err := a.claim("x", folder, m(5000, 10)); err != nil {
 		t.Errorf("claim one's own again: %v", err)
+	}
+	own := allocated(t, a, "z", true)
+	err = a.claim("y", folder, m(own.Start, 1))
+	if !errors.Is(err, domain.ErrFailedPrecondition) || !strings.Contains(err.Error(), "those of domain z, whether it runs or not") {
+		t.Errorf("claim an id that was allotted: %v", err)
+	}
+	// One that gets an <idmap> gives up what was allotted.
+	if err := a.claim("z", folder, m(own.Start, 1)); err != nil {
+		t.Errorf("claim what was allotted to oneself: %v", err)
 	}
 }
 
@@ -179,14 +228,14 @@ func TestPoolIsChecked(t *testing.T) {
 }
 
 func TestBrokenLedgerIsTold(t *testing.T) {
-	a := ids{pool(t), "aaaaaaaa"}
+	a := ids{pool(t), "aaaaaaaa", t.TempDir()}
 	if err := os.MkdirAll(a.pool.Dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(a.pool.Dir, ledgerName), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.allocate("x", t.TempDir()); err == nil || !strings.Contains(err.Error(), ledgerName) {
+	if _, _, err := a.allocate("x"); err == nil || !strings.Contains(err.Error(), ledgerName) {
 		t.Errorf("allocate: %v, want the file named", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"go.uber.org/zap"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -42,9 +43,11 @@ type instance struct {
 	ended    bool     // nothing of it runs or will run
 	orphan   *orphan  // its monitor was lost
 	released bool
-	reader   *reader
-	acked    uint64
-	streams  map[*stream]bool
+	// unreserved tells that nothing is to be kept for the domain once this run is released.
+	unreserved bool
+	reader     *reader
+	acked      uint64
+	streams    map[*stream]bool
 	// furnishing makes its interfaces, nil if it has none; lent is the network namespace that an interface of the host was lent to.
 	furnishing *furnishing
 	lent       *os.File
@@ -249,6 +252,14 @@ func (i *instance) isReleased() bool {
 	return i.released
 }
 
+// outlive has what is kept for the domain given back when the run is released; false if it is already.
+func (i *instance) outlive() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.unreserved = !i.released
+	return i.unreserved
+}
+
 // Release gives back what the host holds for the stopped instance.
 func (i *instance) Release(ctx context.Context) error {
 	if i.isReleased() {
@@ -268,8 +279,14 @@ func (i *instance) Release(ctx context.Context) error {
 	}
 	i.mu.Lock()
 	i.ended, i.released = true, true
+	unreserved := i.unreserved
 	i.mu.Unlock()
 	i.letGo()
+	if unreserved {
+		if err := i.d.ids.forget(i.spec.UUID); err != nil {
+			i.d.log.Warn("host ids of a domain that is gone stay taken until the next start", zap.String("uuid", i.spec.UUID), zap.Error(err))
+		}
+	}
 	i.d.mu.Lock()
 	defer i.d.mu.Unlock()
 	if i.d.lives[i.spec.UUID] == i {

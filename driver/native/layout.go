@@ -22,6 +22,9 @@ type layout struct {
 	facts    Facts
 	rootAt   int  // index of the root's filesystem, -1 without one
 	hostRoot bool // the root is the host's: read below a discarded overlay, in a user namespace
+	// allotted tells that davit chose the host ids of the domain. What is the host's root's is then the domain's root's, wherever it is
+	// mounted from, but for the host's root: to a host id that nobody knew beforehand nothing else could belong.
+	allotted bool
 }
 
 // newLayout finds the root and refuses what this driver does not mount. What no domain may have, such as two roots or a
@@ -44,10 +47,11 @@ func newLayout(def *davitv1.Domain, facts Facts) (*layout, error) {
 		}
 		l.rootAt, l.hostRoot = i, path.Clean(f.GetSourceDir()) == "/"
 		if l.hostRoot && f.GetOverlayUpper() == davitv1.OverlayUpper_OVERLAY_UPPER_KEEP {
-			// Each start has other host ids, which would not be those of the files of the start before.
+			// Its ids are not mapped: they are those of one range, and the next may be another.
 			return nil, l.refused(i, "davit:overlay/@upper", "changes over the host's root cannot be kept")
 		}
 	}
+	l.allotted = isAllotted(def, l.hostRoot)
 	return l, nil
 }
 
@@ -60,18 +64,16 @@ func (l *layout) checkAccess(i int, f *davitv1.Filesystem) error {
 	default:
 		return nil
 	}
-	switch {
-	case f.GetOverlayUpper() != davitv1.OverlayUpper_OVERLAY_UPPER_UNSPECIFIED, path.Clean(f.GetTargetDir()) == "/" && path.Clean(f.GetSourceDir()) == "/":
-		return l.refused(i, "@accessmode", "the kernel has no map of ids for overlays")
-	case path.Clean(f.GetTargetDir()) == "/" && kind(f) == davitv1.FilesystemType_FILESYSTEM_TYPE_MOUNT && len(l.def.GetIdmap().GetUid()) > 0:
-		return l.refused(i, "@accessmode", "a root that is a folder belongs to the ids of <idmap>; an image, and other filesystems, can be mapped")
+	if path.Clean(f.GetTargetDir()) == "/" && path.Clean(f.GetSourceDir()) == "/" {
+		return l.refused(i, "@accessmode", "the host's own root is shown as it is, so that what is its root's alone stays unreadable")
 	}
 	return nil
 }
 
-// isMapped tells whether the ids of a filesystem are those of the domain; in memory they are anyway.
-func isMapped(f *davitv1.Filesystem) bool {
-	return f.GetAccessmode() == davitv1.FilesystemAccessMode_FILESYSTEM_ACCESS_MODE_MAPPED
+// isMapped tells whether the ids of a filesystem are those of the domain: in one with <idmap> if it says so, in one with ids of
+// davit's choice always. In memory they are anyway.
+func (l *layout) isMapped(f *davitv1.Filesystem) bool {
+	return l.allotted || f.GetAccessmode() == davitv1.FilesystemAccessMode_FILESYSTEM_ACCESS_MODE_MAPPED
 }
 
 // kind is the type of a filesystem, with its default.
@@ -122,17 +124,17 @@ func (l *layout) root() *monitorv1.Operation {
 	if n, ok := filesystemNeed(l.rootAt, f); ok {
 		s := l.facts.Sources[n.key]
 		return &monitorv1.Operation{Step: &monitorv1.Operation_RootImage{RootImage: &monitorv1.RootImage{
-			Held: n.key, Type: s.Filesystem, ReadOnly: f.GetReadonly() || isReadOnlyType(s.Filesystem), Mapped: isMapped(f),
+			Held: n.key, Type: s.Filesystem, ReadOnly: f.GetReadonly() || isReadOnlyType(s.Filesystem), Mapped: l.isMapped(f),
 		}}}
 	}
 	source := path.Clean(f.GetSourceDir())
 	if f.GetOverlayUpper() == davitv1.OverlayUpper_OVERLAY_UPPER_UNSPECIFIED {
 		return &monitorv1.Operation{Step: &monitorv1.Operation_RootBind{
-			RootBind: &monitorv1.RootBind{Source: source, ReadOnly: f.GetReadonly()},
+			RootBind: &monitorv1.RootBind{Source: source, ReadOnly: f.GetReadonly(), Mapped: l.isMapped(f)},
 		}}
 	}
 	overlay.Lower = []string{source}
-	overlay.Upper = l.upper(f)
+	overlay.Upper, overlay.Mapped = l.upper(f), l.isMapped(f)
 	return &monitorv1.Operation{Step: &monitorv1.Operation_RootOverlay{RootOverlay: overlay}}
 }
 
@@ -184,7 +186,7 @@ func (l *layout) filesystem(i int, f *davitv1.Filesystem) *monitorv1.Operation {
 	if n, ok := filesystemNeed(i, f); ok {
 		s := l.facts.Sources[n.key]
 		return &monitorv1.Operation{Step: &monitorv1.Operation_Image{Image: &monitorv1.Image{
-			Held: n.key, Type: s.Filesystem, Target: target, ReadOnly: f.GetReadonly() || isReadOnlyType(s.Filesystem), Mapped: isMapped(f),
+			Held: n.key, Type: s.Filesystem, Target: target, ReadOnly: f.GetReadonly() || isReadOnlyType(s.Filesystem), Mapped: l.isMapped(f),
 		}}}
 	}
 	switch {
@@ -196,11 +198,11 @@ func (l *layout) filesystem(i int, f *davitv1.Filesystem) *monitorv1.Operation {
 		return limitedTmpfs(f, target)
 	case f.GetOverlayUpper() != davitv1.OverlayUpper_OVERLAY_UPPER_UNSPECIFIED:
 		return &monitorv1.Operation{Step: &monitorv1.Operation_Overlay{
-			Overlay: &monitorv1.Overlay{Lower: source, Upper: l.upper(f), Target: target},
+			Overlay: &monitorv1.Overlay{Lower: source, Upper: l.upper(f), Target: target, Mapped: l.isMapped(f)},
 		}}
 	}
 	step := bind(source, target, f.GetReadonly())
-	step.GetBind().Mapped = isMapped(f)
+	step.GetBind().Mapped = l.isMapped(f)
 	return step
 }
 

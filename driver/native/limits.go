@@ -15,8 +15,6 @@ import (
 const (
 	// defaultPartition is libvirt's.
 	defaultPartition = "/machine"
-	// Most processes and threads of a domain whose definition does not say.
-	systemPids, applicationPids = 4096, 512
 )
 
 // partition is where the domain's cgroup lies.
@@ -46,11 +44,7 @@ func limits(def *davitv1.Domain, facts Facts, has func(controller string) bool) 
 		l.CPUQuota = &q
 	}
 	if l.PidsMax == nil && has("pids") {
-		n := uint64(applicationPids)
-		if isSystem(def) {
-			n = systemPids
-		}
-		l.PidsMax = &n
+		l.PidsMax = some(domain.Confine(def).Pids)
 	}
 	return l
 }
@@ -89,7 +83,7 @@ func devicePolicy(def *davitv1.Domain, facts Facts) []cgroup.DeviceRule {
 		rules = append(rules, character(int64(n.GetMajor()), int64(n.GetMinor()), "r"))
 	}
 	rules = append(rules, sourceRules(facts.Sources)...)
-	if bounding(def.GetFeatures().GetCapabilities(), 1<<unix.CAP_MKNOD) != 0 {
+	if bounding(domain.Confine(def), 1<<unix.CAP_MKNOD) != 0 {
 		rules = append(rules, character(cgroup.AnyNumber, cgroup.AnyNumber, "m"),
 			cgroup.DeviceRule{Type: cgroup.BlockDevice, Major: cgroup.AnyNumber, Minor: cgroup.AnyNumber, Access: "m"})
 	}

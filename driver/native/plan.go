@@ -2,13 +2,11 @@ package native
 
 import (
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/davitd/davit/domain"
+	"github.com/davitd/davit/driver/seccomp"
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 )
@@ -32,6 +30,13 @@ type Facts struct {
 	Clocks map[string]*monitorv1.DeviceNode
 	// Sources are what the devices of the definition are made of, by the devices' names.
 	Sources map[string]Source
+	// Filter is the filter of system calls that the definition asks for, FilterFault why it cannot be had.
+	Filter      seccomp.Program
+	FilterFault string
+	// Modules are the kernel's modules of security by which processes are labelled: apparmor, selinux.
+	Modules []string
+	// Unmappable are why filesystems cannot show other ids than they have, by the filesystems' names.
+	Unmappable map[string]string
 	// Space is why the limits of space of filesystems cannot be kept, by the filesystems' names.
 	Space map[string]string
 }
@@ -54,10 +59,10 @@ func Plan(def *davitv1.Domain, facts Facts) (*monitorv1.Plan, error) {
 	if err := checkDevices(def, facts); err != nil {
 		return nil, err
 	}
-	if err := hostLacks("plan domain", def.GetName(), append(unfit(def, facts), absentSources(def, facts)...)...); err != nil {
+	if err := hostLacks("plan domain", def.GetName(), slices.Concat(unfit(def, facts), unconfined(def, facts), absentSources(def, facts))...); err != nil {
 		return nil, err
 	}
-	ids := idMaps(def, l.hostRoot, facts)
+	ids := l.idMaps()
 	return &monitorv1.Plan{
 		Uuid: def.GetUuid(), Name: def.GetName(),
 		Namespaces: &monitorv1.Namespaces{
@@ -79,15 +84,16 @@ const (
 // operations are the steps in order: the root, what the kernel makes, the filesystems as listed, and last what hides parts
 // of them.
 func (l *layout) operations() []*monitorv1.Operation {
+	c := domain.Confine(l.def)
 	steps := []*monitorv1.Operation{l.root()}
 	add := func(ops ...*monitorv1.Operation) { steps = append(steps, ops...) }
 	if l.hostRoot {
 		add(l.hostFolders()...)
 	}
 	add(kernel(monitorv1.KernelFilesystemType_KERNEL_FILESYSTEM_TYPE_PROC, "/proc", false))
-	add(kernel(monitorv1.KernelFilesystemType_KERNEL_FILESYSTEM_TYPE_SYSFS, "/sys", true))
+	add(kernel(monitorv1.KernelFilesystemType_KERNEL_FILESYSTEM_TYPE_SYSFS, "/sys", c.Name != davitv1.ProfileName_PROFILE_NAME_PRIVILEGED))
 	if l.facts.Cgroup2 {
-		add(kernel(monitorv1.KernelFilesystemType_KERNEL_FILESYSTEM_TYPE_CGROUP2, "/sys/fs/cgroup", false))
+		add(kernel(monitorv1.KernelFilesystemType_KERNEL_FILESYSTEM_TYPE_CGROUP2, "/sys/fs/cgroup", !c.Delegated))
 	}
 	add(dev(append(clockNodes(l.def, l.facts), deviceNodes(l.def, l.facts)...)))
 	for i, t := range terminals(l.def) {
@@ -97,10 +103,10 @@ func (l *layout) operations() []*monitorv1.Operation {
 		add(consoleBind(0, "console"))
 	}
 	add(l.mountSteps()...)
-	for _, p := range domain.MaskedPaths() {
+	for _, p := range c.Masked {
 		add(&monitorv1.Operation{Step: &monitorv1.Operation_Mask{Mask: &monitorv1.Mask{Path: p}}})
 	}
-	for _, p := range domain.ReadOnlyPaths() {
+	for _, p := range c.ReadOnly {
 		only := &monitorv1.ReadOnly{Path: p}
 		if !shares(l.def, netKind) {
 			only.Except = slices.Clone(writableBelow[p])
@@ -206,16 +212,11 @@ func initProcess(def *davitv1.Domain, facts Facts) *monitorv1.Process {
 	p := &monitorv1.Process{
 		Argv: append([]string{os.GetInit()}, os.GetInitarg()...), Env: environment(def),
 		Cwd: os.GetInitdir(), User: os.GetInituser(), Group: os.GetInitgroup(),
-		Capabilities: bounding(def.GetFeatures().GetCapabilities(), facts.Capabilities),
-		NoNewPrivs:   !isSystem(def),
-		Rlimits:      []*monitorv1.Rlimit{{Resource: unix.RLIMIT_NOFILE, Soft: 1024, Hard: 512 << 10}},
 		MemoryPolicy: memoryPolicy(def),
 	}
+	confine(p, def, facts)
 	if len(def.GetDevices().GetConsole()) > 0 {
 		p.Console = 1
-	}
-	if !isSystem(def) {
-		p.Rlimits = append(p.Rlimits, &monitorv1.Rlimit{Resource: unix.RLIMIT_CORE})
 	}
 	return p
 }
@@ -239,13 +240,13 @@ func memoryPolicy(def *davitv1.Domain) *monitorv1.MemoryPolicy {
 	return policy
 }
 
-// isSystem tells a whole system from an application, by the name of its init.
+// isSystem tells a whole system from an application: a privileged domain by its init, as if it named no profile.
 func isSystem(def *davitv1.Domain) bool {
-	switch path.Base(def.GetOs().GetInit()) {
-	case "init", "systemd":
-		return true
+	name := domain.ProfileName(def)
+	if name == davitv1.ProfileName_PROFILE_NAME_PRIVILEGED {
+		name = domain.ProfileName(&davitv1.Domain{Os: def.GetOs()})
 	}
-	return false
+	return name == davitv1.ProfileName_PROFILE_NAME_SYSTEM
 }
 
 // environment is what libvirt gives to init, with a longer PATH, and what the definition adds or replaces.

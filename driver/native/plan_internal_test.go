@@ -14,6 +14,7 @@ import (
 
 	"github.com/davitd/davit/domain"
 	"github.com/davitd/davit/driver/launch"
+	"github.com/davitd/davit/driver/seccomp"
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 )
@@ -24,7 +25,7 @@ var update = flag.Bool("update", false, "write what is now to testdata")
 // nodes, and a real time clock.
 var facts = Facts{
 	Capabilities: 1<<(unix.CAP_LAST_CAP+1) - 1, Cgroup2: true, UpperDir: "/var/lib/davit/upper",
-	Range: Range{Start: 1000000, Count: 65536}, CPUs: set("0-3"), Nodes: set("0-1"),
+	Range: Range{Start: 1000000, Count: 65536}, Filter: filter(), Modules: []string{"capability", "apparmor"}, CPUs: set("0-3"), Nodes: set("0-1"),
 	Clocks: map[string]*monitorv1.DeviceNode{"rtc0": {Name: "rtc0", Major: 252, Minor: 0, Mode: 0o600}},
 	Sources: map[string]Source{
 		"disk sda":             {Block: true, Major: 7, Minor: 3, Held: true, Access: "rw", Nodes: []string{"sda", "disk/by-id/scsi-A_1_2"}},
@@ -41,6 +42,18 @@ var facts = Facts{
 		"hostdev /dev/sdc":     {Block: true, Major: 8, Minor: 32, Access: "rw", Nodes: []string{"sdc"}},
 		"hostdev 046d:c52b":    {Major: 189, Minor: 7, Access: "rw", Nodes: []string{"bus/usb/001/008"}},
 	},
+}
+
+// filter is one that stays the same when the built-in ones change.
+func filter() seccomp.Program {
+	p, err := seccomp.Profile{
+		Name: "golden", Default: seccomp.Errno(1), Unknown: seccomp.Errno(38), Foreign: seccomp.KillProcess,
+		Rules: []seccomp.Rule{{Names: []string{"read"}, Action: seccomp.Allow}},
+	}.Compile("amd64")
+	if err != nil {
+		panic(err)
+	}
+	return p
 }
 
 func set(text string) *domain.Cpuset {
@@ -111,28 +124,18 @@ func plan(t *testing.T, ar *txtar.Archive) (kind, text string) {
 }
 
 func TestBounding(t *testing.T) {
-	on, off := new(true), new(false)
 	all := uint64(1<<(unix.CAP_LAST_CAP+1) - 1)
-	for name, test := range map[string]struct {
-		caps *davitv1.Capabilities
-		want uint64
-	}{
-		"nothing said":        {nil, all &^ dropped},
-		"default":             {&davitv1.Capabilities{}, all &^ dropped},
-		"default and mknod":   {&davitv1.Capabilities{Mknod: on}, all&^dropped | 1<<unix.CAP_MKNOD},
-		"default less chown":  {&davitv1.Capabilities{Chown: off}, all &^ dropped &^ (1 << unix.CAP_CHOWN)},
-		"allow":               {&davitv1.Capabilities{Policy: davitv1.CapabilityPolicy_CAPABILITY_POLICY_ALLOW}, all},
-		"allow less sys_time": {&davitv1.Capabilities{Policy: davitv1.CapabilityPolicy_CAPABILITY_POLICY_ALLOW, SysTime: off}, all &^ (1 << unix.CAP_SYS_TIME)},
-		"deny":                {&davitv1.Capabilities{Policy: davitv1.CapabilityPolicy_CAPABILITY_POLICY_DENY}, 0},
-		"deny but net_raw":    {&davitv1.Capabilities{Policy: davitv1.CapabilityPolicy_CAPABILITY_POLICY_DENY, NetRaw: on}, 1 << unix.CAP_NET_RAW},
+	for want, names := range map[uint64][]string{
+		0:                                       nil,
+		1<<unix.CAP_NET_RAW | 1<<unix.CAP_CHOWN: {"net_raw", "chown"},
+		all:                                     domain.Capabilities(),
 	} {
-		if got := bounding(test.caps, all); got != test.want {
-			t.Errorf("%s: %#x, want %#x", name, got, test.want)
+		if got := bounding(domain.Confinement{Capabilities: names}, all); got != want {
+			t.Errorf("%v: %#x, want %#x", names, got, want)
 		}
 	}
 	// What the host has not, no domain has.
-	allow := &davitv1.Capabilities{Policy: davitv1.CapabilityPolicy_CAPABILITY_POLICY_ALLOW, SysResource: on}
-	if got := bounding(allow, all&^(1<<unix.CAP_SYS_RESOURCE)); got&(1<<unix.CAP_SYS_RESOURCE) != 0 {
+	if got := bounding(domain.Confinement{Capabilities: domain.Capabilities()}, all&^(1<<unix.CAP_SYS_RESOURCE)); got&(1<<unix.CAP_SYS_RESOURCE) != 0 {
 		t.Errorf("%#x has what the host has not", got)
 	}
 }

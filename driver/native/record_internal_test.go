@@ -129,7 +129,7 @@ func FuzzRecord(f *testing.F) {
 			t.Errorf("record %+v was taken", r)
 		}
 		if l, err := readLedger(folder); err == nil {
-			l.drop("instance", someUUID)
+			l.drop(func(c claim) bool { return c.UUID == someUUID })
 		}
 	})
 }

@@ -239,9 +239,12 @@ func (i *instance) findInit() int {
 
 // Sweep removes what this instance made and nobody keeps.
 func (d *Driver) Sweep(ctx context.Context, keep []driver.Ref) error {
-	kept := make(map[string]bool)
+	kept, defined := make(map[string]bool), make(map[string]bool)
 	for _, ref := range keep {
-		kept[ref.UUID] = true
+		defined[ref.UUID] = true
+		if ref.Generation != "" {
+			kept[ref.UUID] = true
+		}
 	}
 	uuids, err := d.states.list()
 	if err != nil {
@@ -254,7 +257,7 @@ func (d *Driver) Sweep(ctx context.Context, keep []driver.Ref) error {
 	errs = append(errs, d.sweepMonitors(ctx, kept))
 	prefix := cgroup.InstancePrefix(d.opts.Instance)
 	errs = append(errs, d.cgroups.Sweep(ctx, prefix, func(p cgroup.Path) bool { return kept[p.Name[len(prefix):]] }))
-	errs = append(errs, d.ids.sweep(func(uuid string) bool { return kept[uuid] }))
+	errs = append(errs, d.ids.sweep(func(uuid string) bool { return kept[uuid] }, func(uuid string) bool { return defined[uuid] }))
 	errs = append(errs, d.sweepInterfaces(kept))
 	return errors.Join(errs...)
 }

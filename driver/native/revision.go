@@ -20,6 +20,7 @@ func revise(now *monitorv1.Plan, def *davitv1.Domain, facts Facts) (*monitorv1.R
 	if err != nil {
 		return nil, err
 	}
+	l.allotted = l.allotted && now.GetNamespaces().GetUser() // an older davit gave it none
 	if err := checkDevices(def, facts); err != nil {
 		return nil, err
 	}

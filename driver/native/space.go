@@ -68,8 +68,8 @@ func (l *layout) limitedFolder(i int, f *davitv1.Filesystem) (folder, fault stri
 	default:
 		folder = source
 	}
-	if len(idMaps(l.def, l.hostRoot, l.facts).uid) == 0 {
-		return "", "a domain whose root is the host's could undo it: give it a user namespace with <idmap>"
+	if len(l.idMaps().uid) == 0 {
+		return "", "a domain whose root is the host's could undo it: give it a user namespace, by another profile or with <idmap>"
 	}
 	return folder, ""
 }

@@ -161,13 +161,15 @@ func (s *start) openDevices(ctx context.Context) error {
 // takeIDs claims the host ids of the domain, and plans with them.
 func (s *start) takeIDs(context.Context) error {
 	folder := s.d.states.path(s.spec.UUID)
-	release := func(context.Context) error { return s.d.ids.release(s.spec.UUID) }
 	var err error
 	if needsRange(s.spec.Definition) {
-		if s.facts.Range, err = s.d.ids.allocate(s.spec.UUID, folder); err != nil {
+		var fresh bool
+		if s.facts.Range, fresh, err = s.d.ids.allocate(s.spec.UUID); err != nil {
 			return err
 		}
-		s.undoBy(release)
+		if fresh {
+			s.undoBy(func(context.Context) error { return s.d.ids.forget(s.spec.UUID) })
+		}
 	}
 	if s.plan, err = Plan(s.spec.Definition, s.facts); err != nil {
 		return err
@@ -176,7 +178,7 @@ func (s *start) takeIDs(context.Context) error {
 		if err := s.d.ids.claim(s.spec.UUID, folder, maps{s.plan.GetUidMap(), s.plan.GetGidMap()}); err != nil {
 			return err
 		}
-		s.undoBy(release)
+		s.undoBy(func(context.Context) error { return s.d.ids.release(s.spec.UUID) })
 	}
 	return nil
 }
@@ -222,7 +224,7 @@ func removeUppers(made []string) error {
 	return errors.Join(errs...)
 }
 
-// makeCgroup makes the cgroup with its limits, and gives the leaf to the domain's root.
+// makeCgroup makes the cgroup with its limits, and gives the leaf to the domain's root if it is to have cgroups of its own.
 func (s *start) makeCgroup(context.Context) error {
 	path := cgroup.Path{Partition: s.i.record.Partition, Name: cgroup.Name(s.d.opts.Instance, s.spec.UUID)}
 	limits, err := s.limits()
@@ -235,6 +237,9 @@ func (s *start) makeCgroup(context.Context) error {
 	}
 	s.i.group = g
 	s.undoBy(g.Remove)
+	if !domain.Confine(s.spec.Definition).Delegated {
+		return nil
+	}
 	uid, gid := rootOf(s.plan.GetUidMap()), rootOf(s.plan.GetGidMap())
 	return g.Delegate(uid, gid)
 }
@@ -318,12 +323,12 @@ func (s *start) makeContainer(ctx context.Context) error {
 		_ = logs.Folder.Close()
 	}
 	s.held.close()
+	s.logs.close()
 	if err != nil {
 		return err
 	}
 	s.i.mu.Lock()
 	defer s.i.mu.Unlock()
-	s.logs.close()
 	s.i.pidfd, s.i.record.InitPID = started.Pidfd, started.PID
 	return nil
 }

@@ -51,7 +51,10 @@ func (i *instance) Exec(ctx context.Context, o driver.ExecOptions) (driver.Strea
 				Op: op, Subject: i.spec.Definition.GetName(), Message: "the command has no arguments",
 			}
 		}
-		x.Process = i.command(o)
+		var err error
+		if x.Process, err = i.command(ctx, op, o); err != nil {
+			return nil, err
+		}
 	}
 	s, err := i.monitor.Exec(ctx, x)
 	if err != nil {
@@ -60,9 +63,24 @@ func (i *instance) Exec(ctx context.Context, o driver.ExecOptions) (driver.Strea
 	return i.stream(s, false), nil
 }
 
-// command is a process beside init: it has what init has, and its own variables after those.
-func (i *instance) command(o driver.ExecOptions) *monitorv1.Process {
-	p := initProcess(i.spec.Definition, i.d.facts)
+// command is a process beside init: it has what init has, and its own variables after those. That is asked of the monitor, so that
+// it is what init was given, whatever became of filters of the host since; a monitor of an older davit does not know.
+func (i *instance) command(ctx context.Context, op string, o driver.ExecOptions) (*monitorv1.Process, error) {
+	plan, err := i.monitor.Plan(ctx)
+	told, ok := errors.AsType[*client.Error](err)
+	p := plan.GetInit()
+	switch {
+	case err == nil:
+	case ok && told.Kind == monitorv1.ErrorKind_ERROR_KIND_INVALID:
+		def := i.spec.Definition
+		facts := i.d.facts.withFilter(def, i.d.opts.SeccompDir)
+		if err := hostLacks(op, def.GetName(), unconfined(def, facts)...); err != nil {
+			return nil, err
+		}
+		p = initProcess(def, facts)
+	default:
+		return nil, i.refused(op, err)
+	}
 	p.Argv, p.Cwd, p.Console = o.Argv, o.Cwd, 0
 	if o.User != "" {
 		p.User, p.Group = userAndGroup(o.User)
@@ -70,7 +88,7 @@ func (i *instance) command(o driver.ExecOptions) *monitorv1.Process {
 	for _, e := range o.Env {
 		p.Env = setenvLine(p.Env, e)
 	}
-	return p
+	return p, nil
 }
 
 func (i *instance) stream(s *client.Stream, readOnly bool) *stream {

@@ -67,6 +67,7 @@ func (a *actor) run() {
 		if a.left() {
 			if len(a.owed) == 0 {
 				_ = a.engine.guard("forget domain", a.discard) // was logged; it is found when the daemon starts again
+				_ = a.engine.guard("forget domain", a.unreserve)
 				a.forget()
 				return
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -48,7 +49,11 @@ func (e *Engine) Recover(ctx context.Context) error {
 	if err := e.recoverRequests(); err != nil {
 		return fmt.Errorf("recover requests: %w", err)
 	}
-	if err := e.driver.Sweep(ctx, keep); err != nil {
+	refs := slices.Clone(keep)
+	for _, def := range defs {
+		refs = append(refs, driver.Ref{UUID: def.Def.GetUuid()})
+	}
+	if err := e.driver.Sweep(ctx, refs); err != nil {
 		e.log.Error("sweep what nobody owns", zap.Error(err))
 	}
 	e.finishResets(ctx) // not before the sweep, which knows the runs only that there were

@@ -1,0 +1,167 @@
+package native
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/davitd/davit/domain"
+	davitfs "github.com/davitd/davit/fs"
+	davitv1 "github.com/davitd/davit/proto/davit/v1"
+)
+
+// In a domain whose ids davit chose, every source is mapped: what is the host's root's is the domain's root's. Where a filesystem
+// cannot be, the domain would see files of nobody, or have to be the host's root; it is not started.
+
+// mapper tries whether mounts can be mapped, by a user namespace that is made once and that nobody is in.
+type mapper struct {
+	mu     sync.Mutex
+	userns *os.File
+}
+
+// try tells why what is mounted at a path, and below it, cannot show other ids than it has; nil if it can, or if that cannot be
+// known beforehand. It changes nothing: the mount that is tried is a copy that nobody sees.
+func (m *mapper) try(source string) error {
+	userns, err := m.namespace()
+	if err != nil {
+		return fmt.Errorf("the host makes no user namespaces: %w", err)
+	}
+	at, err := davitfs.OpenSource(source)
+	if err != nil {
+		return nil // a source that is not there is somebody else's matter
+	}
+	defer func() { _ = at.Close() }()
+	mount, err := davitfs.Clone(at)
+	if err != nil {
+		return nil // the start tells
+	}
+	defer func() { _ = mount.Close() }()
+	if err = davitfs.MapIDs(mount, userns); err == nil || !isUnmappable(err) {
+		return nil
+	}
+	where, kind := m.culprit(source)
+	return fmt.Errorf("the ids of %s, which is of type %s, cannot be mapped", where, kind)
+}
+
+// isUnmappable tells that a filesystem has no maps of ids, or the kernel none at all.
+func isUnmappable(err error) bool {
+	return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSYS)
+}
+
+// culprit finds which of the mounts at and below a path it is.
+func (m *mapper) culprit(source string) (where, kind string) {
+	file, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return source, "unknown"
+	}
+	defer func() { _ = file.Close() }()
+	mounts, err := readMounts(file)
+	if err != nil {
+		return source, "unknown"
+	}
+	over := &davitv1.MountedFilesystem{Mountpoint: source, Type: "unknown"}
+	for _, mount := range mounts {
+		at := mount.GetMountpoint()
+		switch {
+		case at == source || strings.HasPrefix(source, strings.TrimSuffix(at, "/")+"/"):
+			if over.GetType() == "unknown" || len(at) >= len(over.GetMountpoint()) {
+				over = mount // the one that the source is in
+			}
+		}
+	}
+	if !m.maps(source) {
+		return source, over.GetType()
+	}
+	for _, mount := range mounts {
+		if at := mount.GetMountpoint(); strings.HasPrefix(at, strings.TrimSuffix(source, "/")+"/") && !m.maps(at) {
+			return at, mount.GetType()
+		}
+	}
+	return source, over.GetType()
+}
+
+// maps tells whether the mount at a path can be mapped, whatever is mounted below it.
+func (m *mapper) maps(at string) bool {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, at, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		return true
+	}
+	mount := os.NewFile(uintptr(fd), at)
+	defer func() { _ = mount.Close() }()
+	return davitfs.MapIDs(mount, m.userns) == nil
+}
+
+// namespace is a user namespace with a map. It is made by a process that is stopped before its first instruction, and ended.
+func (m *mapper) namespace() (*os.File, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.userns != nil {
+		return m.userns, nil
+	}
+	one := []syscall.SysProcIDMap{{HostID: 1, Size: 1}}
+	runtime.LockOSThread() // only the thread that traces may end it so
+	defer runtime.UnlockOSThread()
+	p, err := os.StartProcess("/proc/self/exe", []string{"userns"}, &os.ProcAttr{Sys: &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWUSER, UidMappings: one, GidMappings: one, Ptrace: true, Pdeathsig: syscall.SIGKILL,
+	}})
+	if err != nil {
+		return nil, err
+	}
+	m.userns, err = os.Open(fmt.Sprintf("/proc/%d/ns/user", p.Pid))
+	_ = p.Kill()
+	_, _ = p.Wait()
+	return m.userns, err
+}
+
+func (m *mapper) close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.userns == nil {
+		return nil
+	}
+	err := m.userns.Close()
+	m.userns = nil
+	return err
+}
+
+// lookMaps finds why filesystems of a definition cannot be mapped; nil if davit chooses no ids for it.
+func (d *Driver) lookMaps(def *davitv1.Domain) map[string]string {
+	l, err := newLayout(def, d.facts)
+	if err != nil || !l.allotted {
+		return nil
+	}
+	found := make(map[string]string)
+	for i, f := range def.GetDevices().GetFilesystem() {
+		if kind(f) != davitv1.FilesystemType_FILESYSTEM_TYPE_MOUNT || i == l.rootAt && l.hostRoot {
+			continue
+		}
+		if err := d.mapper.try(path.Clean(f.GetSourceDir())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			found[spaceKey(f)] = err.Error()
+		}
+	}
+	return found
+}
+
+// unmappable are the filesystems of a definition that cannot be mapped, and what can be done.
+func unmappable(def *davitv1.Domain, facts Facts) []domain.Violation {
+	var list []domain.Violation
+	for i, f := range def.GetDevices().GetFilesystem() {
+		if fault := facts.Unmappable[spaceKey(f)]; fault != "" {
+			list = append(list, violation(fmt.Sprintf("devices.filesystem[%d].source_dir", i),
+				fmt.Sprintf("/domain/devices/filesystem[%d]/source/@dir", i+1), "%s", fault+unmappedAdvice))
+		}
+	}
+	return list
+}
+
+// unmappedAdvice is what can be done.
+const unmappedAdvice = " to those of the domain's user namespace; keep it on another filesystem, give the domain an <idmap> and the files to " +
+	"its ids, or, if it may be the host's root, <davit:profile name='privileged'/>"
