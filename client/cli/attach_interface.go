@@ -76,9 +76,9 @@ func (o interfaceOptions) markup() (string, error) {
 		source, given("target", "dev", o.target), given("guest", "dev", o.guest), given("mac", "address", o.mac),
 		given("model", "type", o.model))
 	for _, address := range o.addresses {
-		ip, err := addressMarkup(address)
-		if err != nil {
-			return "", err
+		ip, refused := addressMarkup(address)
+		if refused != nil {
+			return "", refused
 		}
 		m.add(ip)
 	}

@@ -192,7 +192,7 @@ func TestDeviceOptions(t *testing.T) {
 func TestAddressesOfNoInterface(t *testing.T) {
 	socket, _ := fixedDevices(t)
 	r := run(t, socket, "", "domifaddr", "web", "vnet99")
-	if want := "error: invalid path, 'vnet99' is not a known interface"; r.code != 1 || !strings.Contains(r.stderr, want) || r.stdout != "" {
+	if want := "invalid path, 'vnet99' is not a known interface"; r.code != 1 || !strings.Contains(r.stderr, want) || strings.TrimSpace(r.stdout) != "" {
 		t.Errorf("exit code %d, %q and %q; want 1, %q", r.code, r.stderr, r.stdout, want)
 	}
 	if r = run(t, socket, "", "domifaddr", "web", "vnet0"); r.code != 0 {

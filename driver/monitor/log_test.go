@@ -152,7 +152,7 @@ func TestFileOfAConsole(t *testing.T) {
 	_ = started.Pidfd.Close()
 	d.awaitEnd()
 	text, err := os.ReadFile(filepath.Join(dir, "web.out"))
-	if want := "run\r\nrun\r\nbye"; err != nil || string(text) != want {
+	if want := strings.Repeat("run\r\n", 2) + "bye"; err != nil || string(text) != want {
 		t.Errorf("the file has %q, %v, want %q", text, err, want)
 	}
 	if lines := logged(t, filepath.Join(logs, "console.log")); !strings.Contains(strings.Join(lines, "\n"), "console0 F run") {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -150,15 +151,15 @@ func (f *terminalFiles) close() {
 
 // terminalWords tell what consoles are written to, a line each.
 func terminalWords(def *davitv1.Domain) string {
-	text := ""
+	var text strings.Builder
 	for _, t := range terminals(def) {
 		switch {
 		case t.file == "":
 		case t.appends:
-			text += fmt.Sprintf("%s is written to %q, from its end on\n", t.alias, t.file)
+			fmt.Fprintf(&text, "%s is written to %q, from its end on\n", t.alias, t.file)
 		default:
-			text += fmt.Sprintf("%s is written to %q, which is emptied first\n", t.alias, t.file)
+			fmt.Fprintf(&text, "%s is written to %q, which is emptied first\n", t.alias, t.file)
 		}
 	}
-	return text
+	return text.String()
 }

@@ -40,11 +40,11 @@ func TestTerminalFiles(t *testing.T) {
 			t.Errorf("files %+v", f.folders)
 		}
 		if test.there {
-			if text, err := os.ReadFile(file); err != nil || string(text) != "before" {
-				t.Errorf("%+v: before it begins the file has %q, %v", test, text, err)
+			if text, readErr := os.ReadFile(file); readErr != nil || string(text) != "before" {
+				t.Errorf("%+v: before it begins the file has %q, %v", test, text, readErr)
 			}
 		}
-		if err := f.begin(); err != nil {
+		if err = f.begin(); err != nil {
 			t.Error(err)
 		}
 		f.close()
