@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 
+	"github.com/davitd/davit/server/audit"
 	"github.com/davitd/davit/server/auth"
 )
 
@@ -25,7 +27,7 @@ func (s *Server) openNetwork() error {
 	log := s.log.With(zap.String("socket", NetworkDoor))
 	s.network = auth.NewNetwork(policy, c.TLS.limits(), log)
 	d := doorway{
-		word: NetworkDoor, calls: networkLimits(), quota: c.Limits.quota(), services: s.services(true),
+		word: NetworkDoor, calls: networkLimits(), quota: c.Limits.quota(), services: s.networkServices,
 	}
 	server, err := s.newServer(d, s.network.Credentials())
 	if err != nil {
@@ -46,6 +48,12 @@ func (s *Server) openNetwork() error {
 	}
 	s.tellPolicy(c.TLS, policy)
 	return nil
+}
+
+// networkServices adds what everybody is told, and to those who may do everything also what all callers did.
+func (s *Server) networkServices(r grpc.ServiceRegistrar) {
+	s.services(true)(r)
+	audit.Register(r, s.audit)
 }
 
 // endsSoon is how long before its end the daemon's certificate is warned of.

@@ -104,7 +104,7 @@ func (l *Log) resume() error {
 	for _, name := range names {
 		n := number(name)
 		if n >= l.options.MaxFiles {
-			if err := l.root.Remove(name); err != nil {
+			if err = l.root.Remove(name); err != nil {
 				return err
 			}
 			continue

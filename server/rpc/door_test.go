@@ -61,7 +61,8 @@ type daemon struct {
 	audit   *audit.Log
 	endLogs func()
 
-	looks atomic.Bool // callers may only look
+	looks   atomic.Bool  // callers may only look
+	running atomic.Int64 // calls that the services have not ended
 
 	mu     sync.Mutex
 	called map[string]int // by full method
@@ -154,10 +155,12 @@ func (d *daemon) serve() {
 	d.server = grpc.NewServer(
 		grpc.ChainUnaryInterceptor(unary, func(ctx context.Context, q any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 			d.count(info.FullMethod)
+			defer d.running.Add(-1)
 			return next(ctx, q)
 		}),
 		grpc.ChainStreamInterceptor(stream, func(s any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 			d.count(info.FullMethod)
+			defer d.running.Add(-1)
 			return next(s, ss)
 		}))
 	rpc.Register(d.server, d.engine, rpc.Options{
@@ -215,6 +218,7 @@ func (d *daemon) count(method string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.called[method]++
+	d.running.Add(1)
 }
 
 // methods are those that were called.

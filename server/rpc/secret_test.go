@@ -198,9 +198,9 @@ func TestGuesses(t *testing.T) {
 	}
 	var differences []string
 	for _, value := range []string{secret, guess} {
-		r, err := d.domains.DiffDomain(t.Context(), &davitv1.DiffDomainRequest{Domain: byName("web"), Source: withSecret(value)})
-		if err != nil {
-			t.Fatal(err)
+		r, wrong := d.domains.DiffDomain(t.Context(), &davitv1.DiffDomainRequest{Domain: byName("web"), Source: withSecret(value)})
+		if wrong != nil {
+			t.Fatal(wrong)
 		}
 		differences = append(differences, fmt.Sprint(r.GetChanges()))
 	}
