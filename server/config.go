@@ -35,9 +35,10 @@ type Config struct {
 
 // Paths are the places of the daemon.
 type Paths struct {
-	Lib string `toml:"lib" doc:"What outlives a reboot: definitions, events, kept layers."`
-	Run string `toml:"run" doc:"What does not: sockets, state of running domains."`
-	Log string `toml:"log" doc:"Logs of domains."`
+	Lib        string `toml:"lib" doc:"What outlives a reboot: definitions, events, kept layers."`
+	Run        string `toml:"run" doc:"What does not: sockets, state of running domains."`
+	Log        string `toml:"log" doc:"Logs of domains."`
+	SeccompDir string `toml:"seccomp_dir" doc:"Filters of system calls that definitions name, each NAME.json as Docker and OCI write them."`
 }
 
 // Socket is who may connect.
@@ -53,7 +54,7 @@ type Socket struct {
 
 // IDMap is the pool of id ranges.
 type IDMap struct {
-	Dir   string `toml:"dir" doc:"Folder that lists the ranges in use. All daemons of a host share it, so that no range is used twice; it is lost with a reboot."`
+	Dir   string `toml:"dir" doc:"Folder that lists the ranges in use. All daemons of a host share it, so that no range is used twice. A domain keeps its range, over reboots too, until it is undefined."`
 	Base  int64  `toml:"base" doc:"First id of the first range."`
 	Size  int64  `toml:"size" doc:"Ids of a range."`
 	Count int64  `toml:"count" doc:"Ranges."`
@@ -92,7 +93,7 @@ func Default() Config {
 	return Config{
 		Driver:     "lxc",
 		CgroupRoot: "/sys/fs/cgroup",
-		Paths:      Paths{Lib: "/var/lib/davit", Run: "/run/davit", Log: "/var/log/davit"},
+		Paths:      Paths{Lib: "/var/lib/davit", Run: "/run/davit", Log: "/var/log/davit", SeccompDir: "/etc/davit/seccomp"},
 		Socket: Socket{
 			ReadOnly: true, Admin: true, MaxConnections: 1024, MaxConnectionsPerUser: 64, MaxReaders: 256, MaxReadersPerUser: 8,
 		},
@@ -101,7 +102,7 @@ func Default() Config {
 			MaxConnections: 256, MaxConnectionsPerClient: 16, MaxHandshakes: 64, MaxHandshakesPerAddress: 16,
 		},
 		Limits: Limits{Calls: 256, Watchers: 128, CallsPerSecond: 2000, Burst: 10_000},
-		IDMap:  IDMap{Dir: "/run/davit-ids", Base: 1_000_000, Size: 65536, Count: 15000},
+		IDMap:  IDMap{Dir: "/var/lib/davit-ids", Base: 1_000_000, Size: 65536, Count: 15000},
 		Events: Events{
 			MaxEvents: events.DefaultMaxEvents,
 			MaxBytes:  events.DefaultMaxBytes,
@@ -117,7 +118,7 @@ func Default() Config {
 // kernel's audit included.
 func Rooted(dir string) Config {
 	c := Default()
-	c.Paths = Paths{Lib: filepath.Join(dir, "lib"), Run: filepath.Join(dir, "run"), Log: filepath.Join(dir, "log")}
+	c.Paths = Paths{Lib: filepath.Join(dir, "lib"), Run: filepath.Join(dir, "run"), Log: filepath.Join(dir, "log"), SeccompDir: filepath.Join(dir, "seccomp")}
 	c.Audit.Kernel = "off"
 	pki := filepath.Join(dir, "pki")
 	c.TLS.Certificate, c.TLS.Key = filepath.Join(pki, "servercert.pem"), filepath.Join(pki, "serverkey.pem")
@@ -171,7 +172,8 @@ func (c Config) check(fault func(key, format string, args ...any)) {
 	}
 	for key, path := range map[string]string{
 		"cgroup_root": c.CgroupRoot, "paths.lib": c.Paths.Lib, "paths.run": c.Paths.Run, "paths.log": c.Paths.Log,
-		"idmap.dir": c.IDMap.Dir,
+		"paths.seccomp_dir": c.Paths.SeccompDir,
+		"idmap.dir":         c.IDMap.Dir,
 	} {
 		if !filepath.IsAbs(path) {
 			fault(key, "%q is not an absolute path", path)

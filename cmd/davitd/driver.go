@@ -35,6 +35,7 @@ func openDriver(c server.Config, instance string, log *zap.Logger) (driver.Drive
 		CgroupRoot:  c.CgroupRoot,
 		Instance:    instance,
 		HomeDir:     c.Paths.Lib,
+		SeccompDir:  c.Paths.SeccompDir,
 		Pool: native.Pool{
 			Dir: c.IDMap.Dir, Base: uint32(c.IDMap.Base), Size: uint32(c.IDMap.Size), Count: uint32(c.IDMap.Count),
 		},

@@ -16,7 +16,7 @@ import (
 
 // hostPlaces are files that a davitd without --root makes; the demo's must not touch them.
 func hostPlaces() []string {
-	return []string{"/etc/davit", "/var/lib/davit", "/run/davit", "/run/davit-ids", "/written-by-demo"}
+	return []string{"/etc/davit", "/var/lib/davit", "/run/davit", "/var/lib/davit-ids", "/written-by-demo"}
 }
 
 // cgroupRoot is where the host's cgroups are mounted.

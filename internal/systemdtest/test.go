@@ -196,7 +196,7 @@ davit admin status
 `},
 	{"purge with a domain running", `
 dpkg --purge davit
-for path in /var/lib/davit /var/log/davit /run/davit /run/davit-ids /etc/davit /usr/bin/davit /usr/share/doc/davit; do
+for path in /var/lib/davit /var/log/davit /run/davit /var/lib/davit-ids /etc/davit /usr/bin/davit /usr/share/doc/davit; do
 	[ ! -e $path ] || fail "$path is left: $(ls -la $path)"
 done
 ! getent group davit || fail "the group is left"
