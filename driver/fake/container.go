@@ -67,6 +67,9 @@ func newContainer(d *Driver, spec driver.Spec) *container {
 	for i := range n {
 		c.consoles = append(c.consoles, newConsole(c, fmt.Sprintf("console%d", i)))
 	}
+	for i := range spec.Definition.GetDevices().GetSerial() {
+		c.consoles = append(c.consoles, newConsole(c, fmt.Sprintf("serial%d", i)))
+	}
 	return c
 }
 
