@@ -10,8 +10,8 @@ import (
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
 )
 
-// A helper is a child that is only there to be in a namespace. It has a copy of our memory, is in nobody's PID namespace but
-// ours, so that no process of a container can find it, and runs no program.
+// A helper is a child that is only there to be in a namespace. It has a copy of our memory, unless it enters no namespace of others,
+// is in nobody's PID namespace but ours, so that no process of a container can find it, and runs no program.
 type helper struct {
 	*child
 	a     *assembler
@@ -34,8 +34,14 @@ func startHelper(flags uint64, assemble func(a *assembler)) (*helper, error) {
 	h.a.call(unix.SYS_WRITE, h.a.file(l.reportIn, "report"), h.a.words("{assembled}", reportAssembled, 0), num(uint64(unsafe.Sizeof(report{}))))
 	h.a.waitAt(h.a.file(l.gateOut, "gate"))
 	h.a.call(unix.SYS_EXIT_GROUP, num(0))
+	// One that is to make nothing but a user namespace, which nobody else is in, may share our memory: to copy it takes longer than a
+	// launch.
+	clone := spawn
+	if flags == unix.CLONE_NEWUSER {
+		clone = spawnShared
+	}
 	if err = h.a.check(); err == nil {
-		h.child, err = spawn(h.a, l, &cloneArgs{flags: flags, exitSignal: uint64(unix.SIGCHLD)})
+		h.child, err = clone(h.a, l, &cloneArgs{flags: flags, exitSignal: uint64(unix.SIGCHLD)})
 	}
 	if err != nil {
 		l.close()
@@ -61,6 +67,7 @@ func (h *helper) namespace(name string) (*os.File, error) {
 // end ends the helper and leaves nothing of it.
 func (h *helper) end() {
 	h.destroy()
+	h.release(h.a)
 	h.lines.close()
 }
 
