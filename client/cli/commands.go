@@ -25,7 +25,7 @@ func (a *app) groups() []group {
 		}},
 		{"events", "Domain Events", []command{a.event()}},
 		{"host", "Host and Hypervisor", []command{
-			a.admin(), a.allocpages(), a.capabilities(), a.doctor(), a.freecell(), a.freepages(), a.hostname(),
+			a.admin(), a.allocpages(), a.audit(), a.capabilities(), a.doctor(), a.freecell(), a.freepages(), a.hostname(),
 			a.nodeMemoryTune(), a.nodecpumap(), a.nodecpustats(), a.nodeinfo(), a.nodememstats(), a.sysinfo(), a.uri(),
 			a.versionCommand(),
 		}},

@@ -84,12 +84,12 @@ func (e *definitionEdit) suffix() string {
 func (e *definitionEdit) fetch(ctx context.Context) error {
 	ref := client.ByUUID(e.uuid)
 	if e.app.notation == text {
-		resp, err := e.client.GetDomainXML(ctx, &davitv1.GetDomainXMLRequest{Domain: ref, Inactive: true})
+		resp, err := e.client.GetDomainXML(ctx, &davitv1.GetDomainXMLRequest{Domain: ref, Inactive: true, IncludeSecrets: true})
 		e.doc, e.etag = resp.GetXml(), resp.GetEtag()
 		return err
 	}
 	resp, err := e.client.GetDomain(ctx, &davitv1.GetDomainRequest{
-		Domain: ref, View: davitv1.DomainView_DOMAIN_VIEW_FULL, Inactive: true,
+		Domain: ref, View: davitv1.DomainView_DOMAIN_VIEW_FULL, Inactive: true, IncludeSecrets: true,
 	})
 	if err != nil {
 		return err
