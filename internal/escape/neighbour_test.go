@@ -159,7 +159,8 @@ func consoleFloodNaive(c *scene) string {
 	return "a guest on a terminal that its relay does not read is stalled"
 }
 
-// idmaps are maps that must not be.
+// idmaps are maps that must not be. One that names ids of users of the host is none of them: an explicit idmap has libvirt's
+// meaning, whose own example maps to 1000.
 func idmaps() map[string]string {
 	one := func(start, target, count string) string {
 		return fmt.Sprintf("<idmap><uid start='%s' target='%s' count='%s'/><gid start='%s' target='%s' count='%s'/></idmap>", start, target, count, start, target, count)
@@ -172,7 +173,6 @@ func idmaps() map[string]string {
 		"a map without root":      one("5", "2100000000", "10"),
 		"huge counts":             one("0", "2100000000", "4294967295"),
 		"the host's root":         one("0", "0", "65536"),
-		"the host's users":        one("0", "1000", "65536"),
 		"twice the same":          strings.Replace(one("0", "2100000000", "10"), "</idmap>", "<uid start='5' target='2100000005' count='10'/></idmap>", 1),
 	}
 }

@@ -52,7 +52,7 @@ type need struct {
 func attacks() []attack {
 	var all []attack
 	for _, some := range [][]attack{
-		joinAttacks, rootAttacks, rightsAttacks, kernelAttacks, neighbourAttacks,
+		joinAttacks, rootAttacks, rightsAttacks, kernelAttacks, neighbourAttacks, apiAttacks, moreAttacks,
 	} {
 		all = append(all, some...)
 	}
