@@ -109,7 +109,7 @@ func (l *layout) operations() []*monitorv1.Operation {
 	for _, p := range c.ReadOnly {
 		only := &monitorv1.ReadOnly{Path: p}
 		if !shares(l.def, netKind) {
-			only.Except = slices.Clone(writableBelow[p])
+			only.Except = slices.Clone(writableBelow(l.def)[p])
 		}
 		add(&monitorv1.Operation{Step: &monitorv1.Operation_ReadOnly{ReadOnly: only}})
 	}
@@ -133,8 +133,14 @@ func (l *layout) mountSteps() []*monitorv1.Operation {
 }
 
 // writableBelow are what of a path that nobody else writes is the domain's own where it has a network namespace of its own: as with
-// libvirt, its router turns forwarding on there.
-var writableBelow = map[string][]string{"/proc/sys": {"/proc/sys/net/ipv4", "/proc/sys/net/ipv6"}}
+// libvirt, its router turns forwarding on there. A whole system applies its sysctl.d, which systemd does only where it may write all of
+// the network's; what is not the namespace's own is not there, or the kernel refuses it.
+func writableBelow(def *davitv1.Domain) map[string][]string {
+	if isSystem(def) {
+		return map[string][]string{"/proc/sys": {"/proc/sys/net"}}
+	}
+	return map[string][]string{"/proc/sys": {"/proc/sys/net/ipv4", "/proc/sys/net/ipv6"}}
+}
 
 // dev is /dev with the nodes that every program may rely on, and more.
 func dev(more []*monitorv1.DeviceNode) *monitorv1.Operation {
@@ -264,9 +270,11 @@ func environment(def *davitv1.Domain) []string {
 		env = append(env, "LIBVIRT_LXC_CMDLINE="+line)
 	}
 	if n := len(def.GetDevices().GetConsole()); n > 1 {
+		// systemd logs people in on all that are named here, and takes no other names than these: the nodes of consoles are made
+		// first, in their order. The first console is /dev/console.
 		var ttys []string
-		for i := 2; i <= n; i++ {
-			ttys = append(ttys, fmt.Sprintf("tty%d", i))
+		for i := 1; i < n; i++ {
+			ttys = append(ttys, fmt.Sprintf("pts/%d", i))
 		}
 		env = append(env, "container_ttys="+strings.Join(ttys, " "))
 	}

@@ -54,6 +54,12 @@ same "$(sysctl -n net.ipv4.ip_forward)" 0
 sysctl -qw net.ipv4.ip_forward=1
 same "$(sysctl -n net.ipv4.ip_forward)" 1
 sysctl -qw net.ipv4.ip_forward=0
+same "$(systemctl is-active systemd-sysctl)" active
+sysctl -qw net.core.somaxconn=4097
+echo net.ipv4.conf.all.log_martians=1 >/etc/sysctl.d/davit.conf
+systemctl restart systemd-sysctl
+same "$(sysctl -n net.ipv4.conf.all.log_martians)" 1
+refused sysctl -qw net.core.bpf_jit_enable=1
 refused sysctl -qw kernel.core_pattern=/tmp/core
 refused sysctl -qw kernel.panic=1
 refused sysctl -qw vm.overcommit_memory=1
@@ -129,9 +135,10 @@ mount -t tmpfs none /mnt
 mount --bind /etc /mnt
 umount /mnt
 umount /mnt
-systemd-mount --quiet --type=tmpfs none /mnt
-same "$(systemctl is-active mnt.mount)" active
-systemd-umount /mnt
+mkdir -p /srv/davit
+systemd-mount --quiet --type=tmpfs none /srv/davit
+same "$(systemctl is-active srv-davit.mount)" active
+systemd-umount /srv/davit
 `},
 	{name: "log in as somebody", script: `
 same "$(su - member -c 'id -un; pwd')" "$(printf 'member\n/home/member')"
