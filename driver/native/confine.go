@@ -1,9 +1,7 @@
 package native
 
 import (
-	"fmt"
 	"runtime"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -121,11 +119,6 @@ func unconfined(def *davitv1.Domain, facts Facts) []domain.Violation {
 	case facts.Filter.Len() == 0:
 		list = append(list, violation("profile.seccomp", "/domain/davit:profile/davit:seccomp/@profile", "filter %q was not made", c.Seccomp))
 	}
-	for i, l := range def.GetSeclabel() {
-		if model := l.GetModel(); label(def, model) != "" && (model == apparmor || model == selinux) && !slices.Contains(facts.Modules, model) {
-			list = append(list, violation(fmt.Sprintf("seclabel[%d].model", i), fmt.Sprintf("/domain/seclabel[%d]/@model", i+1),
-				"the kernel of the host labels no processes by %s, and the domain would run without what its label says", model))
-		}
-	}
+	list = append(list, unlabelled(def, facts.Modules)...)
 	return append(list, unmappable(def, facts)...)
 }
