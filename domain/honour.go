@@ -22,6 +22,9 @@ func NotHonoured(def *davitv1.Domain) []*davitv1.Warning {
 	if offset := def.GetClock().GetOffset(); offset > davitv1.ClockOffset_CLOCK_OFFSET_UTC {
 		h.warn("clock.offset", "containers have the host's clock")
 	}
+	for i, l := range def.GetSeclabel() {
+		h.label(i, l)
+	}
 	for i, t := range def.GetClock().GetTimer() {
 		h.timer(i, t)
 	}
@@ -132,6 +135,20 @@ func (h *honesty) timer(i int, t *davitv1.Timer) {
 		if t.Present == nil || t.GetPresent() {
 			h.warn(entry("clock.timer", i, "name"), "only rtc and hpet are devices that a container can have; it sees the host's other clocks")
 		}
+	}
+}
+
+// label tells of security labels that no process gets.
+func (h *honesty) label(i int, l *davitv1.SecurityLabel) {
+	const static, none = davitv1.SecurityLabelType_SECURITY_LABEL_TYPE_STATIC, davitv1.SecurityLabelType_SECURITY_LABEL_TYPE_NONE
+	switch {
+	case l.GetType() == none:
+	case l.GetModel() != "apparmor" && l.GetModel() != "selinux":
+		h.warn(entry("seclabel", i, "model"), "processes are labelled by apparmor and selinux")
+	case l.GetType() != static:
+		h.warn(entry("seclabel", i, "type"), "no labels are made; one that the definition gives, of type static, is that of the domain's processes")
+	case l.GetRelabel():
+		h.warn(entry("seclabel", i, "relabel"), "files keep the labels that they have")
 	}
 }
 

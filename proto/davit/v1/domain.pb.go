@@ -675,7 +675,8 @@ type Domain struct {
 	OnCrash LifecycleAction `protobuf:"varint,27,opt,name=on_crash,json=onCrash,enum=davit.v1.LifecycleAction" json:"on_crash,omitempty"`
 	// Devices.
 	Devices *Devices `protobuf:"bytes,30,opt,name=devices" json:"devices,omitempty"`
-	// Security labels.
+	// Security labels. A static one of apparmor or selinux is that of the domain's processes; where the host's kernel has no such
+	// module the domain is not started.
 	Seclabel []*SecurityLabel `protobuf:"bytes,31,rep,name=seclabel" json:"seclabel,omitempty"`
 	// Namespaces shared with another domain or process.
 	LxcNamespace *LxcNamespace `protobuf:"bytes,32,opt,name=lxc_namespace,json=lxcNamespace" json:"lxc_namespace,omitempty"`
@@ -2159,7 +2160,7 @@ var File_davit_v1_domain_proto protoreflect.FileDescriptor
 
 const file_davit_v1_domain_proto_rawDesc = "" +
 	"\n" +
-	"\x15davit/v1/domain.proto\x12\bdavit.v1\x1a\x15davit/v1/device.proto\x1a\x16davit/v1/feature.proto\x1a\x16davit/v1/profile.proto\x1a\x12davit/v1/xml.proto\"\xf9\x10\n" +
+	"\x15davit/v1/domain.proto\x12\bdavit.v1\x1a\x15davit/v1/device.proto\x1a\x16davit/v1/feature.proto\x1a\x16davit/v1/profile.proto\x1a\x12davit/v1/xml.proto\"\xc7\x10\n" +
 	"\x06Domain\x125\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x14.davit.v1.DomainTypeB\v\xda\xce\x18\a\n" +
 	"\x05@typeR\x04type\x12\x1b\n" +
@@ -2216,9 +2217,10 @@ const file_davit_v1_domain_proto_rawDesc = "" +
 	"\bon_crash\x18\x1b \x01(\x0e2\x19.davit.v1.LifecycleActionB\x17\xda\xce\x18\x13\n" +
 	"\bon_crash*\adestroyR\aonCrash\x12:\n" +
 	"\adevices\x18\x1e \x01(\v2\x11.davit.v1.DevicesB\r\xda\xce\x18\t\n" +
-	"\adevicesR\adevices\x12u\n" +
-	"\bseclabel\x18\x1f \x03(\v2\x17.davit.v1.SecurityLabelB@\xda\xce\x18<\n" +
-	"\bseclabelB0security labels come with the isolation profilesR\bseclabel\x12P\n" +
+	"\adevicesR\adevices\x12C\n" +
+	"\bseclabel\x18\x1f \x03(\v2\x17.davit.v1.SecurityLabelB\x0e\xda\xce\x18\n" +
+	"\n" +
+	"\bseclabelR\bseclabel\x12P\n" +
 	"\rlxc_namespace\x18  \x01(\v2\x16.davit.v1.LxcNamespaceB\x13\xda\xce\x18\x0f\n" +
 	"\rlxc:namespaceR\flxcNamespace\x126\n" +
 	"\n" +
