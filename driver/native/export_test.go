@@ -1,6 +1,15 @@
 package native
 
-import monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
+import (
+	"errors"
+	"io/fs"
+	"testing"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/davitd/davit/cgroup"
+	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
+)
 
 // StepHook is called before each step of a start.
 func (d *Driver) StepHook(f func(operation string) error) { d.hooks.step = f }
@@ -22,3 +31,45 @@ var Steps = []string{
 
 // GuestNames are the names of interfaces inside.
 var GuestNames = guestNames
+
+// UpdateGoldens tells whether goldens are written.
+func UpdateGoldens() bool { return *update }
+
+// CapabilityNumber is the kernel's number of a capability.
+func CapabilityNumber(name string) uint { return capabilityNumbers[protoreflect.Name(name)] }
+
+// Undefine gives back the host ids that are kept for the domains of a pool, as when they were undefined.
+func Undefine(p Pool) error {
+	dir, err := openFolder(p.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = dir.Close() }()
+	l, err := readLedger(dir)
+	if err != nil {
+		return err
+	}
+	for _, c := range l.Claims {
+		if !c.Given {
+			err = errors.Join(err, ids{pool: p.withDefaults(), instance: c.Instance}.forget(c.UUID))
+		}
+	}
+	return err
+}
+
+// OwnCapabilities is the bounding set of the test.
+func OwnCapabilities() (uint64, error) { return ownCapabilities() }
+
+// HasCgroup2 tells whether the host has a cgroup2 tree.
+func HasCgroup2(tb testing.TB) bool {
+	tb.Helper()
+	h, err := cgroup.Detect("/sys/fs/cgroup")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = h.Close() }()
+	return h.Layout != cgroup.V1
+}

@@ -63,9 +63,13 @@ func start(tb testing.TB, d *native.Driver, spec driver.Spec) driver.Instance {
 	return i
 }
 
-// empty checks that nothing is left of any start in the folders of the host.
+// empty checks that nothing is left of any start in the folders of the host, once the domains are undefined: until then each keeps
+// the host ids that it was allotted.
 func (h *host) empty(tb testing.TB) {
 	tb.Helper()
+	if err := native.Undefine(h.options.Pool); err != nil {
+		tb.Error(err)
+	}
 	h.claims(tb, 0)
 	if left, _ := filepath.Glob(filepath.Join(h.options.StateDir, "*")); len(left) > 0 {
 		tb.Errorf("state is left: %q", left)
@@ -124,6 +128,7 @@ func TestEachStepFails(t *testing.T) {
 			e.Detail["operation"] != step || e.Detail["errno"] != "EIO" {
 			t.Errorf("start that fails at %q: %v", step, err)
 		}
+		h.claims(t, 0)
 		h.empty(t)
 		if left, _ := filepath.Glob(filepath.Join(h.options.UpperDir, "*")); len(left) > 0 {
 			t.Errorf("start that fails at %q leaves %q", step, left)

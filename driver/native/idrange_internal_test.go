@@ -239,3 +239,40 @@ func TestBrokenLedgerIsTold(t *testing.T) {
 		t.Errorf("allocate: %v, want the file named", err)
 	}
 }
+
+// A thousand domains of twenty davitds, each of which opens the list and its lock anew, never share an id.
+func TestThousandRanges(t *testing.T) {
+	p, home := pool(t), state(t)
+	p.Count = 2000
+	var mu sync.Mutex
+	var all []Range
+	var wg sync.WaitGroup
+	for davitd := range 20 {
+		a := ids{p, fmt.Sprintf("davitd%02d", davitd), home}
+		wg.Go(func() {
+			for i := range 50 {
+				r, fresh, err := a.allocate(fmt.Sprintf("uuid-%d", i))
+				if err != nil || !fresh {
+					t.Errorf("allocate: %v, fresh %v", err, fresh)
+					return
+				}
+				mu.Lock()
+				all = append(all, r)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if len(all) != 1000 {
+		t.Fatalf("%d ranges, want 1000", len(all))
+	}
+	slices.SortFunc(all, func(a, b Range) int { return int(a.Start) - int(b.Start) })
+	for i := 1; i < len(all); i++ {
+		if all[i-1].overlaps(all[i]) {
+			t.Errorf("ranges %v and %v were given", all[i-1], all[i])
+		}
+	}
+	if n := len(claimsOf(t, p)); n != 1000 {
+		t.Errorf("%d claims, want 1000", n)
+	}
+}

@@ -39,17 +39,18 @@ func ownRoot(t *testing.T) (dir string, change func(*davitv1.Domain)) {
 	}
 }
 
-// A domain on a root of its own is as the definition says: the host's ids, less capabilities, mounts in order.
+// A domain on a root of its own is as the definition says: files of the host's root are its root's, few capabilities, mounts in order.
 func TestOwnRoot(t *testing.T) {
 	h := newHost(t, "00070001")
 	d := closing(t, h.open(t))
 	dir, change := ownRoot(t)
 	i := start(t, d, h.spec(idle, change, func(def *davitv1.Domain) { def.Name = "own root (1)" }))
 	for _, test := range []struct{ script, want string }{
-		{"cat /proc/self/uid_map", "0 0 4294967295"},
+		{"cat /proc/self/uid_map", "0 1000000 65536"},
 		{"hostname", "ownroot1"},
 		{"echo x > /usr/x", "Read-only file system"},
 		{"echo kept > /data/f; cat /mnt/f", "kept"},
+		{"stat -c %u:%g / /data/f /usr/bin /tmp /dev/null", "0:0 0:0 0:0 0:0 0:0"},
 		{"grep ' /tmp ' /proc/self/mountinfo", "size=1024k"},
 		{"mknod /tmp/null c 1 3", "Operation not permitted"},
 		{"echo 1 > /proc/sys/kernel/panic", "Read-only file system"},
