@@ -144,12 +144,12 @@ func TestConfineCapabilities(t *testing.T) {
 		got := domain.Confine(&davitv1.Domain{
 			Profile: &davitv1.Profile{Name: row.profile}, Features: &davitv1.Features{Capabilities: row.c},
 		}).Capabilities
-		for _, name := range strings.Fields(row.want) {
+		for name := range strings.FieldsSeq(row.want) {
 			if !slices.Contains(got, name) {
 				t.Errorf("%s: %s is missing in %v", row.name, name, got)
 			}
 		}
-		for _, name := range strings.Fields(row.none) {
+		for name := range strings.FieldsSeq(row.none) {
 			if slices.Contains(got, name) {
 				t.Errorf("%s: %s is there", row.name, name)
 			}

@@ -7,8 +7,10 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/davitd/davit/convert"
+	"github.com/davitd/davit/domain"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 )
 
@@ -28,6 +30,7 @@ func (r *reading) process(p *specs.Process) {
 		r.carry("process.terminal")
 	}
 	r.capabilities(p.Capabilities)
+	r.confinement(p)
 	r.label("process.apparmorProfile", "apparmor", p.ApparmorProfile)
 	r.label("process.selinuxLabel", "selinux", p.SelinuxLabel)
 }
@@ -135,6 +138,33 @@ func (r *reading) capabilities(c *specs.LinuxCapabilities) {
 	}
 	r.def.Features.Capabilities = capabilitiesOf(bounding)
 	r.origin.Set("features.capabilities", r.place("process.capabilities"), "")
+}
+
+// confinement reads what a profile says of processes, where it is another than that of the domain says.
+func (r *reading) confinement(p *specs.Process) {
+	usual := domain.Confine(r.def)
+	profile := &davitv1.Profile{}
+	if p.NoNewPrivileges != usual.NoNewPrivs {
+		profile.NoNewPrivs = &p.NoNewPrivileges
+		r.origin.Set("profile.no_new_privs", r.place("process.noNewPrivileges"), "")
+	}
+	r.carry("process.noNewPrivileges")
+	for i, l := range p.Rlimits {
+		name, known := davitv1.ResourceName_value["RESOURCE_NAME_"+strings.TrimPrefix(l.Type, "RLIMIT_")]
+		at := entry("process.rlimits", i)
+		if !known || name == 0 || slices.ContainsFunc(profile.Rlimit, func(o *davitv1.ResourceLimit) bool { return int32(o.GetName()) == name }) {
+			continue // left over
+		}
+		limit := &davitv1.ResourceLimit{Name: davitv1.ResourceName(name), Soft: &l.Soft, Hard: &l.Hard}
+		r.carry(at)
+		if !slices.ContainsFunc(usual.Rlimits, func(o *davitv1.ResourceLimit) bool { return proto.Equal(o, limit) }) {
+			r.origin.Set(entry("profile.rlimit", len(profile.Rlimit)), r.place(at), "")
+			profile.Rlimit = append(profile.Rlimit, limit)
+		}
+	}
+	if profile.NoNewPrivs != nil || len(profile.Rlimit) > 0 {
+		r.def.Profile = profile
+	}
 }
 
 func within(set, of []string) bool {

@@ -73,7 +73,14 @@ func (w *writing) write() {
 	w.idmap()
 	w.resources()
 	w.hostdevs()
-	w.spec.Linux.MaskedPaths, w.spec.Linux.ReadonlyPaths = domain.MaskedPaths(), domain.ReadOnlyPaths()
+	c := domain.Confine(w.def)
+	w.spec.Linux.MaskedPaths, w.spec.Linux.ReadonlyPaths = c.Masked, c.ReadOnly
+	w.say("profile.name", "profile.unmask", "profile.rlimit", "profile.no_new_privs")
+	if c.HostSeccomp {
+		w.lose("profile.seccomp", "the filter %q is a file of the host: put what is in it into linux.seccomp", c.Seccomp)
+	} else {
+		w.say("profile.seccomp")
+	}
 	if w.def.GetOs().GetArch() == "i686" {
 		w.spec.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32}
 		w.say("os.arch")
@@ -114,6 +121,7 @@ func (w *writing) process() {
 	}
 	w.spec.Process = p
 	w.capabilities()
+	w.confinement()
 	w.labels()
 }
 
@@ -139,6 +147,21 @@ func (w *writing) capabilities() {
 	slices.Sort(set)
 	w.spec.Process.Capabilities = &specs.LinuxCapabilities{Bounding: set, Effective: set, Permitted: set}
 	w.say("features.capabilities")
+}
+
+// confinement gives processes what the profile says of them.
+func (w *writing) confinement() {
+	c := domain.Confine(w.def)
+	w.spec.Process.NoNewPrivileges = c.NoNewPrivs
+	for _, l := range c.Rlimits {
+		hard := l.GetSoft()
+		if l.Hard != nil {
+			hard = l.GetHard()
+		}
+		w.spec.Process.Rlimits = append(w.spec.Process.Rlimits, specs.POSIXRlimit{
+			Type: "RLIMIT_" + strings.TrimPrefix(l.GetName().String(), "RESOURCE_NAME_"), Soft: l.GetSoft(), Hard: hard,
+		})
+	}
 }
 
 func (w *writing) labels() {

@@ -108,9 +108,9 @@ type ids struct {
 // until forget. One that meanwhile belongs to a user of the host, or is not as long as those of the pool, is changed for another.
 func (a ids) allocate(uuid string) (given Range, fresh bool, err error) {
 	err = a.update(func(l *ledger) error {
-		taken, err := a.subordinate()
-		if err != nil {
-			return err
+		taken, failed := a.subordinate()
+		if failed != nil {
+			return failed
 		}
 		if own, ok := l.allotted(a.instance, uuid); ok && own.Count == a.pool.Size && !slices.ContainsFunc(taken, own.overlaps) {
 			given = own

@@ -195,10 +195,10 @@ func TestGivenRangesConflict(t *testing.T) {
 	if !errors.Is(err, domain.ErrFailedPrecondition) || !strings.Contains(err.Error(), "host ids 5009-5018 of <idmap> are those of running domain x") {
 		t.Errorf("claim an id twice: %v", err)
 	}
-	if err := a.claim("y", folder, m(5010, 10)); err != nil {
+	if err = a.claim("y", folder, m(5010, 10)); err != nil {
 		t.Errorf("claim ids beside: %v", err)
 	}
-	if err := a.claim("x", folder, m(5000, 10)); err != nil {
+	if err = a.claim("x", folder, m(5000, 10)); err != nil {
 		t.Errorf("claim one's own again: %v", err)
 	}
 	own := allocated(t, a, "z", true)

@@ -74,7 +74,7 @@ func (i *instance) command(ctx context.Context, op string, o driver.ExecOptions)
 	case ok && told.Kind == monitorv1.ErrorKind_ERROR_KIND_INVALID:
 		def := i.spec.Definition
 		facts := i.d.facts.withFilter(def, i.d.opts.SeccompDir)
-		if err := hostLacks(op, def.GetName(), unconfined(def, facts)...); err != nil {
+		if err = hostLacks(op, def.GetName(), unconfined(def, facts)...); err != nil {
 			return nil, err
 		}
 		p = initProcess(def, facts)
