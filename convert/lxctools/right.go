@@ -23,10 +23,10 @@ func rightKeys() []Key {
 		{Name: "lxc.apparmor.allow_nesting", Why: "profiles of AppArmor are not changed"},
 		{Name: "lxc.apparmor.raw", List: true, Why: "rules of AppArmor belong into its profile"},
 		{Name: "lxc.selinux.context.keyring", Why: "session keyrings have no label of their own"},
-		{Name: "lxc.seccomp.profile", Old: "lxc.seccomp", Why: "davit's own filter of system calls is for every domain the same"},
-		{Name: "lxc.seccomp.allow_nesting", Why: "davit's own filter of system calls is for every domain the same"},
+		{Name: "lxc.seccomp.profile", Old: "lxc.seccomp", Why: "filters of system calls are of Docker's and OCI's form; profile.seccomp names one of the host"},
+		{Name: "lxc.seccomp.allow_nesting", Why: "a process has the filter of its domain, and may add one of its own"},
 		{Name: "lxc.seccomp.notify.*", Why: "no process is asked about system calls"},
-		{Name: "lxc.no_new_privs", Becomes: "nothing for 0", Why: "programs of a domain may gain what it has itself", read: (*reading).noNewPrivileges},
+		{Name: "lxc.no_new_privs", Becomes: "profile.no_new_privs; nothing for 0", read: (*reading).noNewPrivileges},
 		{Name: "lxc.keyring.session", Why: "session keyrings are davit's own affair"},
 		{
 			Name: "lxc.namespace.share.*", Becomes: "lxc_namespace.sharenet, shareipc and shareuts: of a container, of a pid or /proc/PID/ns, and for net of " +
@@ -34,7 +34,7 @@ func rightKeys() []Key {
 		},
 		{Name: "lxc.namespace.keep", Why: "a domain has namespaces of its own; those of the starting process cannot be kept"},
 		{Name: "lxc.namespace.clone", Why: "a domain has all namespaces of its own"},
-		{Name: "lxc.prlimit.*", Old: "lxc.limit.*", Why: "definitions have no resource limits of processes"},
+		{Name: "lxc.prlimit.*", Old: "lxc.limit.*", Why: "limits of processes are profile.rlimit, which is to be written by hand"},
 		{Name: "lxc.sysctl.*", Why: "definitions have no kernel parameters; init can set them"},
 		{Name: "lxc.proc.*", Why: "definitions have no attributes of init"},
 	}
@@ -120,7 +120,8 @@ func (r *reading) selinux(list []setting) {
 
 func (r *reading) noNewPrivileges(list []setting) {
 	if on, ok := r.flag(list[0]); ok && on {
-		r.warn(list[0], "programs of a domain may gain what it has itself, by set-user-ID files")
+		r.def.Profile = &davitv1.Profile{NoNewPrivs: &on}
+		r.from("profile.no_new_privs", list[0])
 	}
 }
 
