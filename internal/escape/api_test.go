@@ -456,9 +456,9 @@ func connectedAs(t *testing.T, uid uint32, socket string) (*os.File, error) {
 			failed <- errno
 			return
 		}
-		err := unix.Connect(fd, &unix.SockaddrUnix{Name: socket})
+		connectErr := unix.Connect(fd, &unix.SockaddrUnix{Name: socket})
 		_, _, _ = syscall.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), 0, ^uintptr(0))
-		failed <- err
+		failed <- connectErr
 	}()
 	err = <-failed
 	return os.NewFile(uintptr(fd), socket), err

@@ -200,7 +200,7 @@ func cwdProcFD(c *scene) string {
 		cwds = append(cwds, "/proc/self/fd/"+strconv.Itoa(fd))
 	}
 	for _, cwd := range cwds {
-		if rounds() < 100 && strings.HasPrefix(cwd, "/proc/self/fd/") && len(cwd)%2 == 0 { // two digits: many, all alike
+		if rounds() < 100 && strings.HasPrefix(cwd, "/proc/self/fd/") && cwd > "/proc/self/fd/1" { // many, all alike
 			continue
 		}
 		c.refused(t, domainOptions{os: "<initdir>" + cwd + "</initdir>"}, "working directory "+cwd)

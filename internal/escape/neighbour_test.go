@@ -137,24 +137,24 @@ func consoleFloodNaive(c *scene) string {
 	defer func() { _ = user.Close(); _ = terminal.Close() }()
 	cmd, _ := c.nakedCommand(c.t, "flood", "1")
 	cmd.Stdout = terminal
-	if err := cmd.Start(); err != nil {
+	if err = cmd.Start(); err != nil {
 		c.t.Fatal(err)
 	}
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
 	stalled := false
 	select {
-	case <-done:
+	case err = <-done:
 	case <-time.After(500 * time.Millisecond):
 		stalled = true
 	}
 	if stalled {
 		_ = cmd.Process.Kill()
 		_ = user.Close()
-		<-done
+		err = <-done
 	}
 	if !stalled {
-		c.t.Fatal("a terminal that nobody reads stalls nobody any more")
+		c.t.Fatalf("a terminal that nobody reads stalls nobody any more: %v", err)
 	}
 	return "a guest on a terminal that its relay does not read is stalled"
 }

@@ -146,7 +146,7 @@ func uidParse(c *scene) string {
 		if err != nil {
 			continue
 		}
-		if v := parse(t, out).values(); !(user == "4294967296" && strings.HasPrefix(v["Uid"], "7 ")) {
+		if v := parse(t, out).values(); user != "4294967296" || !strings.HasPrefix(v["Uid"], "7 ") {
 			c.escapes(t, "user %q is %s", user, v["Uid"])
 		}
 	}

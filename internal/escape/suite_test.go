@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/davitd/davit/internal/testenv"
@@ -56,6 +58,7 @@ func attacks() []attack {
 	} {
 		all = append(all, some...)
 	}
+	slices.SortFunc(all, func(a, b attack) int { return strings.Compare(a.id, b.id) })
 	return all
 }
 
@@ -145,7 +148,7 @@ func rounds() int {
 	if n, err := strconv.Atoi(os.Getenv("DAVIT_ESCAPE_ROUNDS")); err == nil && n > 0 {
 		return n
 	}
-	return 15
+	return 8
 }
 
 // mustWrite makes a file with all the folders above it.

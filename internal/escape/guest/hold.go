@@ -49,6 +49,6 @@ func runForAWhile(r *report, args []string) {
 		r.try("run", err)
 	case <-time.After(time.Second):
 		_ = cmd.Process.Kill()
-		<-ended
+		r.try("run", <-ended)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -141,7 +142,7 @@ func releaseAgent(r *report, _ []string) {
 	places = append(places, mounted...)
 	for _, place := range places {
 		path := place + "/release_agent"
-		if err := writeAgent(path); err != unix.ENOENT && err != unix.ENOTDIR {
+		if err := writeAgent(path); !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR) {
 			r.try("write release_agent", err)
 		}
 	}
@@ -180,11 +181,26 @@ var devices = []struct {
 	mode         uint32
 	major, minor uint32
 }{
-	{"mem", unix.S_IFCHR, 1, 1}, {"kmem", unix.S_IFCHR, 1, 2}, {"port", unix.S_IFCHR, 1, 4}, {"kmsg", unix.S_IFCHR, 1, 11},
-	{"tty0", unix.S_IFCHR, 4, 0}, {"ttyS0", unix.S_IFCHR, 4, 64}, {"console", unix.S_IFCHR, 5, 1}, {"loop0", unix.S_IFBLK, 7, 0},
-	{"loop-control", unix.S_IFCHR, 10, 237}, {"disk", unix.S_IFBLK, 254, 0}, {"sda", unix.S_IFBLK, 8, 0}, {"vda", unix.S_IFBLK, 253, 0},
-	{"tun", unix.S_IFCHR, 10, 200}, {"fuse", unix.S_IFCHR, 10, 229}, {"kvm", unix.S_IFCHR, 10, 232}, {"vsock", unix.S_IFCHR, 10, 242},
-	{"mapper", unix.S_IFCHR, 10, 236}, {"userfaultfd", unix.S_IFCHR, 10, 126}, {"hpet", unix.S_IFCHR, 10, 228}, {"rtc", unix.S_IFCHR, 254, 0},
+	{"mem", unix.S_IFCHR, 1, 1},
+	{"kmem", unix.S_IFCHR, 1, 2},
+	{"port", unix.S_IFCHR, 1, 4},
+	{"kmsg", unix.S_IFCHR, 1, 11},
+	{"tty0", unix.S_IFCHR, 4, 0},
+	{"ttyS0", unix.S_IFCHR, 4, 64},
+	{"console", unix.S_IFCHR, 5, 1},
+	{"loop0", unix.S_IFBLK, 7, 0},
+	{"loop-control", unix.S_IFCHR, 10, 237},
+	{"disk", unix.S_IFBLK, 254, 0},
+	{"sda", unix.S_IFBLK, 8, 0},
+	{"vda", unix.S_IFBLK, 253, 0},
+	{"tun", unix.S_IFCHR, 10, 200},
+	{"fuse", unix.S_IFCHR, 10, 229},
+	{"kvm", unix.S_IFCHR, 10, 232},
+	{"vsock", unix.S_IFCHR, 10, 242},
+	{"mapper", unix.S_IFCHR, 10, 236},
+	{"userfaultfd", unix.S_IFCHR, 10, 126},
+	{"hpet", unix.S_IFCHR, 10, 228},
+	{"rtc", unix.S_IFCHR, 254, 0},
 }
 
 // openDevices makes nodes and opens them to read, and opens what is in dev.
@@ -233,7 +249,7 @@ func call(nr uintptr, args ...uintptr) error {
 		runtime.LockOSThread() // what it may change is the thread's, which ends
 		_, _, errno := syscall.RawSyscall6(nr, a[0], a[1], a[2], a[3], a[4], a[5])
 		if errno != 0 {
-			done <- unix.Errno(errno)
+			done <- errno
 			return
 		}
 		done <- nil
@@ -392,7 +408,7 @@ func pushInput(r *report, _ []string) {
 
 // reachTerminal is reach for a request that not every file knows.
 func (r *report) reachTerminal(name string, err error) {
-	if err == unix.ENOTTY || err == unix.EIO {
+	if errors.Is(err, unix.ENOTTY) || errors.Is(err, unix.EIO) {
 		r.try(name, err)
 		return
 	}
