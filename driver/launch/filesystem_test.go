@@ -151,7 +151,7 @@ func TestBinds(t *testing.T) {
 			}
 		}
 		e := refused(t, add(plan("exit", "0"), bind(source+"/no-such", "/x", false)))
-		if e.Errno != unix.ENOENT || e.Operation != "bind "+source+"/no-such" || e.Object != "/x" {
+		if e.Errno != unix.ENOENT || e.Operation != fmt.Sprintf("bind %q on", source+"/no-such") || e.Object != "/x" {
 			t.Errorf("%v", e)
 		}
 	})

@@ -17,6 +17,9 @@ func stepsOf(plan *monitorv1.Plan) []step {
 	return steps
 }
 
+// on is between what is mounted and where.
+const on = " on"
+
 // name says what an operation does and to what. Here and elsewhere it is looked at once which operation it is: to ask for each kind
 // would be a good part of a monitor's program.
 func name(op *monitorv1.Operation) step {
@@ -28,13 +31,13 @@ func name(op *monitorv1.Operation) step {
 	case *monitorv1.Operation_RootImage:
 		return step{operation: "mount root image", object: o.RootImage.GetHeld()}
 	case *monitorv1.Operation_Image:
-		return step{operation: "mount image " + o.Image.GetHeld(), object: o.Image.GetTarget()}
+		return step{operation: "mount image " + quote(o.Image.GetHeld()) + on, object: o.Image.GetTarget()}
 	case *monitorv1.Operation_Bind:
-		return step{operation: "bind " + o.Bind.GetSource(), object: o.Bind.GetTarget()}
+		return step{operation: "bind " + quote(o.Bind.GetSource()) + on, object: o.Bind.GetTarget()}
 	case *monitorv1.Operation_InnerBind:
-		return step{operation: "bind inner " + o.InnerBind.GetSource(), object: o.InnerBind.GetTarget()}
+		return step{operation: "bind inner " + quote(o.InnerBind.GetSource()) + on, object: o.InnerBind.GetTarget()}
 	case *monitorv1.Operation_Overlay:
-		return step{operation: "mount overlay of " + o.Overlay.GetLower(), object: o.Overlay.GetTarget()}
+		return step{operation: "mount overlay of " + quote(o.Overlay.GetLower()) + on, object: o.Overlay.GetTarget()}
 	case *monitorv1.Operation_Tmpfs:
 		return step{operation: "mount tmpfs", object: o.Tmpfs.GetTarget()}
 	case *monitorv1.Operation_KernelFilesystem:

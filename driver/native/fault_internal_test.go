@@ -29,10 +29,10 @@ func TestStartFailed(t *testing.T) {
 		detail map[string]string
 	}{
 		"an operation of the plan": {
-			&client.Error{Step: 3, Operation: "bind /srv/x", Object: "/mnt", Errno: unix.ENOENT},
-			`start domain "web": bind /srv/x "/mnt": no such file or directory; the source must exist: it is never made`,
+			&client.Error{Step: 3, Operation: `bind "/srv/x" on`, Object: "/mnt", Errno: unix.ENOENT},
+			`start domain "web": bind "/srv/x" on "/mnt": no such file or directory; the source must exist: it is never made`,
 			davitv1.ErrorReason_ERROR_REASON_START_FAILED,
-			map[string]string{"operation": "bind /srv/x", "object": "/mnt", "errno": "ENOENT", "step": "3"},
+			map[string]string{"operation": `bind "/srv/x" on`, "object": "/mnt", "errno": "ENOENT", "step": "3"},
 		},
 		"a file of ours": {
 			&fs.PathError{Op: "mkdir", Path: "/run/davit/d/x", Err: unix.EACCES},
@@ -86,7 +86,7 @@ func TestAdvice(t *testing.T) {
 		{"run", unix.ENOEXEC, "must be a program for this processor"},
 		{"mount root", unix.ENOENT, "the source must exist"},
 		{"mount root overlay", unix.ELOOP, "no symbolic link"},
-		{"mount overlay of /srv/x", unix.ENOENT, "the source must exist"},
+		{`mount overlay of "/srv/x" on`, unix.ENOENT, "the source must exist"},
 		{"look up user", 0, "<inituser>"},
 		{"mount proc", unix.EPERM, ""},
 		{"", 0, ""},

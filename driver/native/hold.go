@@ -78,8 +78,8 @@ func (d *Driver) openSource(ctx context.Context, def *davitv1.Domain, n need) (S
 		return Source{}, nil, err
 	}
 	if n.mounted {
-		if s.Filesystem, err = davitfs.Probe(content); err != nil {
-			return Source{}, nil, errors.Join(fmt.Errorf("%q: %w", n.path, err), content.Close())
+		if s.Filesystem, err = n.probe(content); err != nil {
+			return Source{}, nil, errors.Join(err, content.Close())
 		}
 	}
 	if err = d.claim(ctx, def, n, s, content); err != nil {

@@ -3,6 +3,7 @@ package native
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strconv"
@@ -43,13 +44,31 @@ func (d *Driver) lookAt(n need) Source {
 	}
 	content, err := reopen(at, os.O_RDONLY)
 	if err == nil {
-		s.Filesystem, err = davitfs.Probe(content)
+		s.Filesystem, err = n.probe(content)
 		_ = content.Close()
+	} else {
+		err = fmt.Errorf("open %q: %w", n.path, err)
 	}
 	if err != nil {
-		return Source{Missing: fmt.Sprintf("%q: %v", n.path, err)}
+		return Source{Missing: err.Error()}
 	}
 	return s
+}
+
+// probe tells which filesystem a source holds.
+func (n need) probe(content io.ReaderAt) (string, error) {
+	found, err := davitfs.Probe(content)
+	switch {
+	case errors.Is(err, davitfs.ErrUnknown):
+		what := "image"
+		if n.kind == blockSource {
+			what = "block device"
+		}
+		return "", fmt.Errorf("%s %q holds %w", what, n.path, davitfs.ErrUnknown)
+	case err != nil:
+		return "", fmt.Errorf("%q: %w", n.path, err)
+	}
+	return found, nil
 }
 
 func (d *Driver) usbFolder() string {
