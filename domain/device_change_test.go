@@ -302,6 +302,9 @@ func TestReplace(t *testing.T) {
 		if c.want == "" && err != nil || c.want != "" && (!errors.Is(err, domain.ErrFailedPrecondition) || !strings.Contains(fmt.Sprint(err), c.want)) {
 			t.Errorf("%s in a running domain: %v, want %q", c.text, err, c.want)
 		}
+		if strings.Contains(fmt.Sprint(err), "{") {
+			t.Errorf("%s in a running domain: %v, with JSON in it", c.text, err)
+		}
 	}
 	for _, c := range []struct{ text, want string }{
 		{"<interface type='ethernet'><mac address='52:54:00:00:00:07'/></interface>", `it has no interface with mac "52:54:00:00:00:07"`},
@@ -312,6 +315,29 @@ func TestReplace(t *testing.T) {
 		if _, _, _, err := domain.Replace(storedDef(t), device(t, c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", c.text, err, c.want)
 		}
+	}
+}
+
+// What a running domain keeps is told as a word, or by its place if it is an element with others in it.
+func TestKeptIsTold(t *testing.T) {
+	def := runningDef(t)
+	def.Devices.Interface[0].Ip = []*davitv1.IpAddress{{Address: "192.0.2.7"}}
+	_, old, now, err := domain.Replace(def, device(t, "<interface type='bridge'><guest dev='eth0'/><source bridge='br0'/><mtu size='1400'/></interface>"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, ok := errors.AsType[*domain.Error](domain.CanChange(def, old, now))
+	if !ok {
+		t.Fatal("it can be changed")
+	}
+	var told []string
+	for _, v := range e.Violations {
+		told = append(told, v.XMLPath+": "+v.Message)
+	}
+	slices.Sort(told)
+	const keeps, again = "a running domain keeps what it was started with", "; detach the device and attach it anew"
+	if diff := cmp.Diff([]string{"/interface/ip[1]: " + keeps + again, "/interface/mtu/@size: " + keeps + ", none" + again}, told); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

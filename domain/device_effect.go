@@ -84,13 +84,25 @@ func CanChange(def *davitv1.Domain, old, now *davitv1.Device) error {
 	for _, c := range deviceChanges(old, now) {
 		if c.GetEffect() == davitv1.ChangeEffect_CHANGE_EFFECT_NEXT_BOOT {
 			keeps = append(keeps, Violation{Field: c.GetField(), XMLPath: c.GetXmlPath(), Message: fmt.Sprintf(
-				"a running domain keeps what it was started with, %s; detach the device and attach it anew", or(c.GetOld(), "none"))})
+				"a running domain keeps what it was started with%s; detach the device and attach it anew", keptText(c.GetOld()))})
 		}
 	}
 	if len(keeps) == 0 {
 		return nil
 	}
 	return notLive(def, now, "change", keeps)
+}
+
+// keptText is what a running domain keeps, where that is a word: what is an element with others in it, which a change tells in JSON, is
+// named by its place alone.
+func keptText(old string) string {
+	switch {
+	case old == "":
+		return ", none"
+	case strings.HasPrefix(old, "{"), strings.HasPrefix(old, "["):
+		return ""
+	}
+	return ", " + old
 }
 
 // deviceChanges tell how one device becomes another, field by field, with places below the device.
