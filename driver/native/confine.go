@@ -15,6 +15,9 @@ import (
 // defaultSeccompDir is where the filters of the host are, each NAME.json.
 const defaultSeccompDir = "/etc/davit/seccomp"
 
+// filterPath is where a definition names its filter.
+const filterPath = "/domain/davit:profile/davit:seccomp/@profile"
+
 // confine gives a process what its definition lets it do. Init and every command beside it come through here, so that no way in is
 // wider than another.
 func confine(p *monitorv1.Process, def *davitv1.Domain, facts Facts) {
@@ -71,28 +74,28 @@ func label(def *davitv1.Domain, model string) string {
 // withFilter finds the filter of system calls of a definition. That of the host is read anew each time.
 func (f Facts) withFilter(def *davitv1.Domain, dir string) Facts {
 	var err error
-	if f.Filter, err = filterOf(domain.Confine(def), dir); err != nil {
+	if f.Filter, f.FilterWarnings, err = filterOf(domain.Confine(def), dir); err != nil {
 		f.FilterFault = err.Error()
 	}
 	return f
 }
 
-func filterOf(c domain.Confinement, dir string) (seccomp.Program, error) {
+// filterOf makes a filter, and tells what of one of the host is passed over.
+func filterOf(c domain.Confinement, dir string) (program seccomp.Program, warnings []string, err error) {
 	var profile seccomp.Profile
-	var err error
 	switch {
 	case c.Seccomp == domain.SeccompUnconfined:
-		return seccomp.Program{}, nil
+		return program, nil, nil
 	case c.HostSeccomp:
-		// What of it the kernel's filters cannot say was told when it was written; what is left refuses no less.
-		profile, _, err = seccomp.LoadProfile(dir, c.Seccomp, seccompFacts(c))
+		profile, warnings, err = seccomp.LoadProfile(dir, c.Seccomp, seccompFacts(c))
 	default:
 		profile, err = seccomp.Default(c.Seccomp)
 	}
 	if err != nil {
-		return seccomp.Program{}, err
+		return program, nil, err
 	}
-	return profile.Compile(runtime.GOARCH)
+	program, err = profile.Compile(runtime.GOARCH)
+	return program, warnings, err
 }
 
 // seccompFacts are what profiles of the host make their rules for.
@@ -115,9 +118,9 @@ func unconfined(def *davitv1.Domain, facts Facts) []domain.Violation {
 	switch {
 	case c.Seccomp == domain.SeccompUnconfined:
 	case facts.FilterFault != "":
-		list = append(list, violation("profile.seccomp", "/domain/davit:profile/davit:seccomp/@profile", "%s", facts.FilterFault))
+		list = append(list, violation("profile.seccomp", filterPath, "%s", facts.FilterFault))
 	case facts.Filter.Len() == 0:
-		list = append(list, violation("profile.seccomp", "/domain/davit:profile/davit:seccomp/@profile", "filter %q was not made", c.Seccomp))
+		list = append(list, violation("profile.seccomp", filterPath, "filter %q was not made", c.Seccomp))
 	}
 	list = append(list, unlabelled(def, facts.Modules)...)
 	return append(list, unmappable(def, facts)...)

@@ -271,6 +271,9 @@ func (d *Driver) Check(ctx context.Context, def *davitv1.Domain) ([]*davitv1.War
 	if err = checkDevices(def, facts); err != nil {
 		return nil, err
 	}
+	for _, message := range facts.FilterWarnings {
+		warnings = append(warnings, &davitv1.Warning{XmlPath: filterPath, Field: "profile.seccomp", Message: message})
+	}
 	for _, v := range append(unconfined(def, facts), absentSources(def, facts)...) {
 		warnings = append(warnings, &davitv1.Warning{
 			XmlPath: v.XMLPath, Field: v.Field, Message: v.Message + "; the domain cannot be started before",

@@ -55,7 +55,11 @@ func startFailed(name, operation string, err error) error {
 		e.Reason = davitv1.ErrorReason_ERROR_REASON_HOST_UNSUPPORTED
 		e.Detail["feature"] = "cgroup controller"
 	}
-	if hint := advice(e.Detail["operation"], errno); hint != "" {
+	hint := advice(e.Detail["operation"], errno)
+	if hint == "" && strings.Contains(e.Message, "ids cannot be mapped") {
+		hint = unmappedRemedy
+	}
+	if hint != "" {
 		if e.Err != nil {
 			e.Message, e.Err = fmt.Sprintf("%s: %v", e.Message, e.Err), nil
 		}

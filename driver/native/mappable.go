@@ -162,6 +162,9 @@ func unmappable(def *davitv1.Domain, facts Facts) []domain.Violation {
 	return list
 }
 
-// unmappedAdvice is what can be done.
-const unmappedAdvice = " to those of the domain's user namespace; keep it on another filesystem, give the domain an <idmap> and the files to " +
-	"its ids, or, if it may be the host's root, <davit:profile name='privileged'/>"
+// What can be done.
+const (
+	unmappedAdvice = " to those of the domain's user namespace; " + unmappedRemedy
+	unmappedRemedy = "keep the files on another filesystem, give the domain an <idmap> and the files to its ids, or, if it may be the host's root, " +
+		"<davit:profile name='privileged'/>"
+)

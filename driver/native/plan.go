@@ -30,9 +30,11 @@ type Facts struct {
 	Clocks map[string]*monitorv1.DeviceNode
 	// Sources are what the devices of the definition are made of, by the devices' names.
 	Sources map[string]Source
-	// Filter is the filter of system calls that the definition asks for, FilterFault why it cannot be had.
-	Filter      seccomp.Program
-	FilterFault string
+	// Filter is the filter of system calls that the definition asks for, FilterFault why it cannot be had, FilterWarnings what of it is
+	// passed over.
+	Filter         seccomp.Program
+	FilterFault    string
+	FilterWarnings []string
 	// Modules are the kernel's modules of security by which processes are labelled: apparmor, selinux.
 	Modules []string
 	// Unmappable are why filesystems cannot show other ids than they have, by the filesystems' names.
