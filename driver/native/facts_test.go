@@ -9,12 +9,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
 	"github.com/davitd/davit/domain"
 	"github.com/davitd/davit/driver"
 	"github.com/davitd/davit/driver/native"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
-	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sys/unix"
 )
 
 // TestFacts holds init of a domain with the defaults of its profile, and a command beside it, to what testdata/facts says of the
