@@ -3,6 +3,7 @@ package drivertest
 import (
 	"context"
 	"errors"
+	"strings"
 	"syscall"
 	"time"
 
@@ -190,8 +191,17 @@ func shutdownOfDeafInit(s *suite) {
 		davitv1.ShutdownMode_SHUTDOWN_MODE_UNSPECIFIED, davitv1.ShutdownMode_SHUTDOWN_MODE_SIGNAL,
 		davitv1.ShutdownMode_SHUTDOWN_MODE_INITCTL,
 	} {
-		if err := l.Shutdown(s.Context(), mode, false); !errors.Is(err, domain.ErrFailedPrecondition) {
-			s.Errorf("shutdown by %v: %v, want FAILED_PRECONDITION", mode, err)
+		for _, reboot := range []bool{false, true} {
+			if err := l.Shutdown(s.Context(), mode, reboot); !errors.Is(err, domain.ErrFailedPrecondition) {
+				s.Errorf("shutdown by %v, to reboot: %t: %v, want FAILED_PRECONDITION", mode, reboot, err)
+			}
+		}
+	}
+	// What to do instead is said.
+	for word, reboot := range map[string]bool{"destroy ends": false, "reset starts": true} {
+		err := l.Shutdown(s.Context(), davitv1.ShutdownMode_SHUTDOWN_MODE_SIGNAL, reboot)
+		if err == nil || !strings.Contains(err.Error(), word) {
+			s.Errorf("shutdown, to reboot: %t: %v, want %q in it", reboot, err, word)
 		}
 	}
 	if !l.status().Running {

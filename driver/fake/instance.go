@@ -68,8 +68,11 @@ func (i *instance) Shutdown(_ context.Context, mode davitv1.ShutdownMode, reboot
 		}
 	}
 	if !i.c.init.handles(s) && i.c.intent == intentNone {
-		return stateError("shut down domain", i.c.def.GetName(),
-			"its init has no handler for the signal, so that it would be ignored; destroy ends it")
+		op, instead := "shut down domain", "destroy ends the domain"
+		if reboot {
+			op, instead = "reboot domain", "reset starts the domain anew"
+		}
+		return stateError(op, i.c.def.GetName(), "its init has no handler for the signal, which the kernel drops then; "+instead)
 	}
 	i.c.intent = intent
 	i.c.init.signal(s)

@@ -183,8 +183,12 @@ func (i *instance) ask(ctx context.Context, q request, signal syscall.Signal) er
 		case q.known:
 			return i.signalInit(q.op, signal)
 		default:
-			return i.state(q.op, fmt.Sprintf("its init, %q, has no handler for %s, so the signal would do nothing; destroy ends the domain",
-				comm, unix.SignalName(signal)))
+			instead := "destroy ends the domain"
+			if q.reboot {
+				instead = "reset starts the domain anew"
+			}
+			return i.state(q.op, fmt.Sprintf("its init, %q, has no handler for %s, and the kernel drops what the first process of a container "+
+				"does not handle; %s", comm, unix.SignalName(signal), instead))
 		}
 	}
 }
