@@ -163,6 +163,20 @@ exec 3<>/dev/tcp/127.0.0.1/22
 read -r -t 30 banner <&3
 case $banner in SSH-2.0-*) ;; *) fail "the server says '$banner'" ;; esac
 `},
+	{name: "changes to itself", script: `
+hostnamectl set-hostname other
+same "$(hostname)" other
+hostnamectl set-hostname ` + domainName + `
+same "$(hostname)" ` + domainName + `
+systemctl start systemd-networkd
+same "$(systemctl is-active systemd-networkd)" active
+networkctl --no-pager --no-legend list | grep -q eth0
+systemctl stop systemd-networkd.socket systemd-networkd
+systemctl daemon-reload
+systemctl daemon-reexec
+until_true '[ "$(systemctl is-system-running)" = running ]'
+same "$(systemctl --failed --plain --no-legend)" ""
+`},
 	{name: "packages", script: `
 apt-get --version | grep -q '^apt 2'
 same "$(dpkg --audit)" ""
