@@ -19,7 +19,7 @@ func (a *app) attachDevice() command {
 			if err != nil {
 				return err
 			}
-			return a.attach(ctx, name, source, deviceChange{"Device attached successfully", "Failed to attach device from " + file, s})
+			return a.attach(ctx, name, source, deviceChange{"Device attached successfully", "Failed to attach device from " + file, s, nil})
 		},
 	}
 }

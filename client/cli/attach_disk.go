@@ -55,7 +55,7 @@ func (a *app) attachDisk() command {
 				a.print("%s", doc)
 				return nil
 			}
-			return a.attach(ctx, name, client.DeviceXML(doc), deviceChange{"Disk attached successfully", "Failed to attach disk", s})
+			return a.attach(ctx, name, client.DeviceXML(doc), deviceChange{"Disk attached successfully", "Failed to attach disk", s, diskPlaces})
 		},
 	}
 }

@@ -56,7 +56,7 @@ func (a *app) attachFilesystem() command {
 				a.print("%s", doc)
 				return nil
 			}
-			change := deviceChange{"Filesystem attached successfully", "Failed to attach filesystem", s}
+			change := deviceChange{"Filesystem attached successfully", "Failed to attach filesystem", s, filesystemPlaces}
 			return a.attach(ctx, name, client.DeviceXML(doc), change)
 		},
 	}

@@ -16,6 +16,7 @@ import (
 type interfaceOptions struct {
 	kind, source                    string
 	target, guest, mac, model, mode string
+	ipvlan                          string
 	inbound, outbound               string
 	addresses                       []string
 	mtu                             uint32
@@ -32,6 +33,7 @@ func (o *interfaceOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.outbound, "outbound", "", "control domain's outgoing traffics: average,peak,burst in KiB/s")
 	f.StringArrayVar(&o.addresses, "ip", nil, "address inside, with the length of its prefix: 192.0.2.1/24; can be given again")
 	f.Uint32Var(&o.mtu, "mtu", 0, "greatest size of a packet in bytes")
+	f.StringVar(&o.ipvlan, "ipvlan", "", "an ipvlan with the hardware address of its source in place of a macvlan, of type direct: l2")
 	f.BoolVar(&o.printXML, "print-xml", false, "print XML document rather than attach the interface")
 }
 
@@ -60,7 +62,7 @@ func (a *app) attachInterface() command {
 				a.print("%s", doc)
 				return nil
 			}
-			change := deviceChange{"Interface attached successfully", "Failed to attach interface", s}
+			change := deviceChange{"Interface attached successfully", "Failed to attach interface", s, interfacePlaces}
 			return a.attach(ctx, name, client.DeviceXML(doc), change)
 		},
 	}
@@ -72,7 +74,11 @@ func (o interfaceOptions) markup() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	m := (&markup{name: "interface"}).with("type", o.kind).add(
+	m := (&markup{name: "interface"}).with("type", o.kind)
+	if o.ipvlan != "" {
+		m.with("xmlns:davit", davitNamespace).add(given("davit:ipvlan", "mode", o.ipvlan))
+	}
+	m.add(
 		source, given("target", "dev", o.target), given("guest", "dev", o.guest), given("mac", "address", o.mac),
 		given("model", "type", o.model))
 	for _, address := range o.addresses {

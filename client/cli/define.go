@@ -2,9 +2,12 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/spf13/pflag"
 
+	"github.com/davitd/davit/domain"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 )
 
@@ -29,7 +32,7 @@ func (a *app) define() command {
 			}
 			resp, err := c.DefineDomain(ctx, &davitv1.DefineDomainRequest{Source: source, Strict: strict, ValidateOnly: dryRun})
 			if err != nil {
-				return failed(unsure(err), "Failed to define domain from %s", file)
+				return failed(elsewise(unsure(err)), "Failed to define domain from %s", file)
 			}
 			a.warnAll(resp.GetWarnings())
 			if dryRun {
@@ -42,4 +45,14 @@ func (a *app) define() command {
 			return nil
 		},
 	}
+}
+
+// elsewise says what may have been meant when the name of a definition is that of a domain with another UUID.
+func elsewise(err error) error {
+	e, ok := errors.AsType[*domain.Error](err)
+	if !ok || e.Reason != davitv1.ErrorReason_ERROR_REASON_NAME_IN_USE || e.Detail["uuid"] == "" {
+		return err
+	}
+	name, uuid := cell(e.Detail["domain"]), cell(e.Detail["uuid"])
+	return &hinted{err, fmt.Sprintf("'edit %s' changes that domain; to define it anew from this file, give the file its uuid, %s", name, uuid)}
 }

@@ -21,7 +21,7 @@ func (a *app) detachDevice() command {
 			if err != nil {
 				return err
 			}
-			change := deviceChange{"Device detached successfully", "Failed to detach device from " + file, s}
+			change := deviceChange{"Device detached successfully", "Failed to detach device from " + file, s, nil}
 			return a.detach(ctx, name, client.ByDevice(source), change)
 		},
 	}
@@ -36,7 +36,7 @@ func (a *app) detachDeviceAlias() command {
 		flags:     func(f *pflag.FlagSet) { s.scope.flags(f, "affect") },
 		exclusive: scopesExclude(),
 		run: func(ctx context.Context, _ *pflag.FlagSet) error {
-			change := deviceChange{"Device detach request sent successfully", "Failed to detach device with alias " + alias, s}
+			change := deviceChange{"Device detach request sent successfully", "Failed to detach device with alias " + alias, s, nil}
 			return a.detach(ctx, name, client.ByAlias(alias), change)
 		},
 	}

@@ -35,7 +35,7 @@ func (a *app) detachDisk() command {
 			}
 			like := diskDevice(&davitv1.Disk{Type: disk.GetType(), TargetDev: disk.GetTargetDev()})
 			return a.detach(ctx, name, client.ByDevice(client.DeviceModel(like)),
-				deviceChange{"Disk detached successfully", "Failed to detach disk", s})
+				deviceChange{"Disk detached successfully", "Failed to detach disk", s, nil})
 		},
 	}
 }

@@ -28,7 +28,7 @@ func (a *app) detachFilesystem() command {
 				}
 				like := filesystemDevice(&davitv1.Filesystem{Type: f.GetType(), TargetDir: target})
 				return a.detach(ctx, name, client.ByDevice(client.DeviceModel(like)),
-					deviceChange{"Filesystem detached successfully", "Failed to detach filesystem", s})
+					deviceChange{"Filesystem detached successfully", "Failed to detach filesystem", s, nil})
 			}
 			return failed(nil, "No filesystem found whose target is %s", cell(target))
 		},

@@ -31,7 +31,7 @@ func (a *app) detachInterface() command {
 			}
 			like := interfaceDevice(&davitv1.Interface{Type: found.GetType(), Mac: found.GetMac()})
 			return a.detach(ctx, name, client.ByDevice(client.DeviceModel(like)),
-				deviceChange{"Interface detached successfully", "Failed to detach interface", s})
+				deviceChange{"Interface detached successfully", "Failed to detach interface", s, nil})
 		},
 	}
 }

@@ -52,6 +52,8 @@ func (s deviceScope) advise(info *davitv1.DomainInfo, err error) error {
 type deviceChange struct {
 	done, failure string
 	scope         deviceScope
+	// options are those that the device was made of, nil if it was read from a file.
+	options optionPlaces
 }
 
 // attach adds a device to a domain.
@@ -64,9 +66,9 @@ func (a *app) attach(ctx context.Context, name string, source *davitv1.DeviceSou
 		Domain: client.ByUUID(info.GetUuid()), Source: source, Affect: d.scope.affects(info, davitv1.Affect_AFFECT_LIVE),
 	})
 	if err != nil {
-		return failed(d.scope.advise(info, unsure(err)), "%s", d.failure)
+		return failed(d.scope.advise(info, d.options.named(unsure(err))), "%s", d.failure)
 	}
-	a.warnAll(resp.GetWarnings())
+	a.warnAll(d.options.warnings(resp.GetWarnings()))
 	return a.changed(resp.GetDevice(), d.done)
 }
 
@@ -103,7 +105,7 @@ func (a *app) alter(ctx context.Context, info *davitv1.DomainInfo, r *davitv1.Up
 // changed says what was done or, for programs, what the device is.
 func (a *app) changed(device *davitv1.Device, done string) error {
 	if a.notation != text {
-		return a.show(device)
+		return a.show(sparse{device})
 	}
 	if done != "" {
 		a.extra("%s\n", done)

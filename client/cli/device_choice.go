@@ -27,6 +27,8 @@ func deviceChoice(command, name string) choice {
 		return among("bridge", "direct", "ethernet", "network")
 	case "attach-interface source-mode":
 		return among("bridge", "passthrough", "private", "vepa")
+	case "attach-interface ipvlan":
+		return among("l2")
 	case "attach-filesystem type":
 		return among("bind", "block", "file", "mount", "ram")
 	case "attach-filesystem accessmode":

@@ -87,6 +87,10 @@ func TestDeviceMarkup(t *testing.T) {
 			[]string{"attach-interface", "web", "direct", "enp1s0", "--source-mode", "private"},
 			iface(&davitv1.Interface{Type: direct, SourceDev: "enp1s0", SourceMode: davitv1.DirectMode_DIRECT_MODE_PRIVATE}),
 		},
+		{
+			[]string{"attach-interface", "web", "direct", "enp1s0", "--ipvlan", "l2"},
+			iface(&davitv1.Interface{Type: direct, SourceDev: "enp1s0", Ipvlan: davitv1.IpvlanMode_IPVLAN_MODE_L2}),
+		},
 		{[]string{"attach-interface", "web", "ethernet"}, iface(&davitv1.Interface{Type: ethernet})},
 		{
 			[]string{"attach-interface", "web", "network", "default", "--model", "virtio"},

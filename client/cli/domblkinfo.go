@@ -39,7 +39,7 @@ func (a *app) domblkinfo() command {
 				return err
 			}
 			if a.notation != text {
-				return a.show(found)
+				return a.show(sparse{found})
 			}
 			size := sizesOf(found, human)
 			a.print("%-15s %s\n%-15s %s\n%-15s %s\n", "Capacity:", size[0], "Allocation:", size[1], "Physical:", size[2])

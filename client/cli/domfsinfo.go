@@ -31,11 +31,7 @@ func (a *app) domfsinfo() command {
 // showFilesystems prints mounts. Target is the device of the definition, where virsh has the disk's.
 func (a *app) showFilesystems(all []*davitv1.MountedFilesystem) error {
 	if a.notation != text {
-		rows := []any{}
-		for _, f := range all {
-			rows = append(rows, f)
-		}
-		return a.show(rows)
+		return a.show(rowsOf(all))
 	}
 	if len(all) == 0 {
 		a.extra("No filesystems are mounted in the domain\n")

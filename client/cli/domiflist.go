@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/spf13/pflag"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/davitd/davit/client"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
@@ -66,11 +67,11 @@ func typeWord(t davitv1.InterfaceType) string {
 	return word
 }
 
-// rowsOf are messages as the list that show takes.
-func rowsOf[T any](all []T) []any {
+// rowsOf are messages as the list that show takes, each with what it has.
+func rowsOf[T proto.Message](all []T) []any {
 	rows := make([]any, 0, len(all))
 	for _, one := range all {
-		rows = append(rows, one)
+		rows = append(rows, sparse{one})
 	}
 	return rows
 }

@@ -19,7 +19,7 @@ func (a *app) domifstat() command {
 				return failed(err, "Failed to get interface stats %s %s", cell(name), cell(iface))
 			}
 			if a.notation != text {
-				return a.show(found)
+				return a.show(sparse{found})
 			}
 			for _, s := range interfaceNumbers(found.GetCounters()) {
 				a.print("%s %s %d\n", cell(iface), s.name, s.value)

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -78,8 +79,10 @@ type member struct {
 // are words, durations end in "s", and every field that has a value of its own is there, also when it is 0.
 func encode(v any) ([]byte, error) {
 	switch v := v.(type) {
+	case sparse:
+		return encodeMessage(v.ProtoReflect(), true)
 	case proto.Message:
-		return encodeMessage(v.ProtoReflect())
+		return encodeMessage(v.ProtoReflect(), false)
 	case object:
 		return encodeObject(v)
 	case []any:
@@ -127,21 +130,32 @@ func encodeList(l []any) ([]byte, error) {
 	return append(out, ']'), nil
 }
 
-func encodeMessage(m protoreflect.Message) ([]byte, error) {
+// sparse is a message of which most fields are of no concern, as a device of some type has none of those of other types. What has no
+// text, and lists without entries, are left out; numbers and flags are there, also when they are 0.
+type sparse struct{ proto.Message }
+
+// isBlank tells a field that a sparse message leaves out.
+func isBlank(m protoreflect.Message, fd protoreflect.FieldDescriptor) bool {
+	return !m.Has(fd) && (fd.IsList() || fd.Kind() == protoreflect.StringKind || fd.Kind() == protoreflect.BytesKind)
+}
+
+func encodeMessage(m protoreflect.Message, concise bool) ([]byte, error) {
 	switch known := m.Interface().(type) {
 	case *timestamppb.Timestamp:
 		return encode(known.AsTime().Format(time.RFC3339Nano))
 	case *durationpb.Duration:
 		return encode(strconv.FormatFloat(known.AsDuration().Seconds(), 'f', -1, 64) + "s")
+	case *structpb.Struct:
+		return encode(known.AsMap())
 	}
 	var o object
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {
 		fd := fields.Get(i)
-		if !m.Has(fd) && (fd.HasPresence() || fd.IsMap() || fd.Kind() == protoreflect.EnumKind) {
+		if !m.Has(fd) && (fd.HasPresence() || fd.IsMap() || fd.Kind() == protoreflect.EnumKind) || concise && isBlank(m, fd) {
 			continue
 		}
-		value, err := fieldValue(fd, m.Get(fd))
+		value, err := fieldValue(fd, m.Get(fd), concise)
 		if err != nil {
 			return nil, err
 		}
@@ -150,23 +164,26 @@ func encodeMessage(m protoreflect.Message) ([]byte, error) {
 	return encodeObject(o)
 }
 
-func fieldValue(fd protoreflect.FieldDescriptor, v protoreflect.Value) (any, error) {
+func fieldValue(fd protoreflect.FieldDescriptor, v protoreflect.Value, concise bool) (any, error) {
 	if fd.IsMap() {
 		return nil, fmt.Errorf("field %s: maps have no notation", fd.FullName())
 	}
 	if !fd.IsList() {
-		return singleValue(fd, v), nil
+		return singleValue(fd, v, concise), nil
 	}
 	list := make([]any, 0, v.List().Len())
 	for i := range v.List().Len() {
-		list = append(list, singleValue(fd, v.List().Get(i)))
+		list = append(list, singleValue(fd, v.List().Get(i), concise))
 	}
 	return list, nil
 }
 
-func singleValue(fd protoreflect.FieldDescriptor, v protoreflect.Value) any {
+func singleValue(fd protoreflect.FieldDescriptor, v protoreflect.Value, concise bool) any {
 	switch fd.Kind() {
 	case protoreflect.MessageKind:
+		if concise {
+			return sparse{v.Message().Interface()}
+		}
 		return v.Message().Interface()
 	case protoreflect.EnumKind:
 		return enumWord(fd.Enum(), v.Enum())
