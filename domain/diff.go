@@ -16,13 +16,15 @@ import (
 type DiffOptions struct {
 	// Unchanged tells the fields that are the same, too.
 	Unchanged bool
+	// Passwords tells them. Without it a change of one is told, with [Withheld] for what it was and what it becomes.
+	Passwords bool
 }
 
 // Diff tells, field by field in the order of the schema, how one definition becomes another, and what each change comes
 // down to as far as that is the same on every host; see FieldChange. Both are canonical. It tells nothing of two definitions
 // that say the same, and what a running domain adds to its own does not count.
 func Diff(from, to *davitv1.Domain, o DiffOptions) []*davitv1.FieldChange {
-	d := &differ{unchanged: o.Unchanged}
+	d := &differ{DiffOptions: o}
 	s := domainSchema()
 	d.message(s, inactive(from).ProtoReflect(), inactive(to).ProtoReflect(), &place{xml: s.root.String()})
 	d.withhold(from, to)
@@ -64,8 +66,8 @@ func inactive(def *davitv1.Domain) *davitv1.Domain {
 
 // differ collects changes.
 type differ struct {
-	unchanged bool
-	changes   []*davitv1.FieldChange
+	DiffOptions
+	changes []*davitv1.FieldChange
 }
 
 // tell adds a change of the field or entry at a place, from one text to another.
@@ -104,30 +106,38 @@ func (d *differ) message(s *schema, from, to protoreflect.Message, at *place) {
 
 // value compares the texts of a field.
 func (d *differ) value(at *place, from, to string) {
-	if from != to || d.unchanged {
+	if from != to || d.Unchanged {
 		d.tell(at, from, to)
+	}
+}
+
+// entry compares an element that is kept with another. What it tells of them is not all of what it compares.
+func (d *differ) entry(at *place, from, to entryView) {
+	if from.text != to.text || d.Unchanged {
+		c := d.tell(at, from.text, to.text)
+		c.Old, c.New = from.shown, to.shown
 	}
 }
 
 // list compares two lists, entry by entry.
 func (d *differ) list(f *field, from, to protoreflect.List, at *place) {
-	m := newMatch(f, from, to)
+	m := newMatch(f, from, to, d.Passwords)
 	for j := range to.Len() {
 		switch i := m.of[j]; {
 		case i < 0:
-			c := d.tell(m.place(at, m.to, j), "", m.to[j].text)
+			c := d.tell(m.place(at, m.to, j), "", m.to[j].shown)
 			if order := orders[entryKind(f)]; order != "" && m.followed(j) && c.GetEffect() == davitv1.ChangeEffect_CHANGE_EFFECT_LIVE {
 				c.Effect, c.Reason = davitv1.ChangeEffect_CHANGE_EFFECT_NEXT_BOOT, order+", and one that is attached comes last"
 			}
 		case f.message != nil:
 			d.message(f.message, from.Get(i).Message(), to.Get(j).Message(), m.place(at, m.to, j))
 		default:
-			d.value(m.place(at, m.to, j), m.from[i].text, m.to[j].text)
+			d.entry(m.place(at, m.to, j), m.from[i], m.to[j])
 		}
 	}
 	for i, used := range m.used {
 		if !used {
-			d.tell(m.place(at, m.from, i), m.from[i].text, "")
+			d.tell(m.place(at, m.from, i), m.from[i].shown, "")
 		}
 	}
 	if why := orders[entryKind(f)]; why != "" && m.disordered() {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
@@ -54,14 +55,16 @@ type match struct {
 
 // entryView is what an entry is compared by.
 type entryView struct {
-	text string   // all of it
-	keys []string // what it is known by, one for each group; empty where it has none of the fields
-	name string   // of an element that is kept
-	nth  int      // among those of its name, from 1; 0 if there is no other
+	text  string   // all of it
+	shown string   // what is told of it
+	keys  []string // what it is known by, one for each group; empty where it has none of the fields
+	name  string   // of an element that is kept
+	nth   int      // among those of its name, from 1; 0 if there is no other
 }
 
-func newMatch(f *field, from, to protoreflect.List) *match {
-	m := &match{f: f, from: f.views(from), to: f.views(to), of: make([]int, to.Len()), used: make([]bool, from.Len())}
+// newMatch compares two lists. Passwords of entries are told, or not.
+func newMatch(f *field, from, to protoreflect.List, passwords bool) *match {
+	m := &match{f: f, from: f.views(from, passwords), to: f.views(to, passwords), of: make([]int, to.Len()), used: make([]bool, from.Len())}
 	for j := range m.of {
 		m.of[j] = -1
 	}
@@ -93,14 +96,20 @@ func (m *match) pair(key func(entryView) (string, bool)) {
 }
 
 // views looks at the entries of a list.
-func (f *field) views(list protoreflect.List) []entryView {
+func (f *field) views(list protoreflect.List, passwords bool) []entryView {
 	if f.keeps() {
-		return f.keptViews(list)
+		return f.keptViews(list, passwords)
 	}
 	all := make([]entryView, list.Len())
 	for i := range all {
 		entry := list.Get(i).Message()
 		all[i].text = jsonText(encodeMessage(f.message, entry))
+		all[i].shown = all[i].text
+		if !passwords && holds(f.message, entry) {
+			plain := proto.Clone(entry.Interface()).ProtoReflect()
+			(&withholder{sight: SightPlain}).message(f.message, plain)
+			all[i].shown = jsonText(encodeMessage(f.message, plain))
+		}
 		for _, group := range identities[entryKind(f)] {
 			all[i].keys = append(all[i].keys, f.message.key(entry, group))
 		}
@@ -109,13 +118,17 @@ func (f *field) views(list protoreflect.List) []entryView {
 }
 
 // keptViews looks at elements that are kept.
-func (f *field) keptViews(list protoreflect.List) []entryView {
+func (f *field) keptViews(list protoreflect.List, passwords bool) []entryView {
+	w := &withholder{sight: SightPlain}
 	all, count := make([]entryView, list.Len()), map[string]int{}
 	for i := range all {
 		text := list.Get(i).String()
 		name := f.nameOfKept(text)
 		count[name]++
-		all[i] = entryView{text: text, name: name, nth: count[name]}
+		all[i] = entryView{text: text, shown: text, name: name, nth: count[name]}
+		if !passwords {
+			all[i].shown, _ = w.element(f, text)
+		}
 	}
 	for i := range all {
 		if count[all[i].name] == 1 {
@@ -168,7 +181,7 @@ func (m *match) names(views []entryView, from bool) string {
 		if from && !m.used[i] || !from && m.of[i] < 0 {
 			continue
 		}
-		name := e.text
+		name := e.shown
 		for _, key := range e.keys {
 			if key != "" {
 				name = key

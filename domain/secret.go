@@ -59,24 +59,29 @@ func (w *withholder) message(s *schema, m protoreflect.Message) {
 	}
 }
 
-// kept withholds the passwords of kept elements. What cannot be read is withheld as a whole.
+// kept withholds the passwords of kept elements.
 func (w *withholder) kept(f *field, list protoreflect.List) {
 	for i := range list.Len() {
-		text := list.Get(i).String()
-		if !mentions(text, f.opts.GetPassword()) {
-			continue
-		}
-		n, err := f.readKept(&w.scanner, text)
-		if err != nil {
-			list.Set(i, protoreflect.ValueOfString(Withheld))
-			w.found = true
-			continue
-		}
-		if hide(n, f.opts.GetPassword()) {
-			list.Set(i, protoreflect.ValueOfString(string(appendKept(nil, n, 0))))
+		if text, found := w.element(f, list.Get(i).String()); found {
+			list.Set(i, protoreflect.ValueOfString(text))
 			w.found = true
 		}
 	}
+}
+
+// element is a kept element without its passwords. One that cannot be read is withheld as a whole.
+func (w *withholder) element(f *field, text string) (shown string, found bool) {
+	if !mentions(text, f.opts.GetPassword()) {
+		return text, false
+	}
+	n, err := f.readKept(&w.scanner, text)
+	switch {
+	case err != nil:
+		return Withheld, true
+	case hide(n, f.opts.GetPassword()):
+		return string(appendKept(nil, n, 0)), true
+	}
+	return text, false
 }
 
 // mentions tells whether one of the names is in a text, so that most are never read.

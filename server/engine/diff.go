@@ -12,6 +12,10 @@ import (
 
 // DiffDomain tells how a definition differs from a domain's own.
 func (e *Engine) DiffDomain(ctx context.Context, q *davitv1.DiffDomainRequest) (*davitv1.DiffDomainResponse, error) {
+	sight, err := sightOf(ctx, q.GetIncludeSecrets())
+	if err != nil {
+		return nil, err
+	}
 	_, s, err := e.table.find(q.GetDomain())
 	if err != nil {
 		return nil, err
@@ -40,13 +44,15 @@ func (e *Engine) DiffDomain(ctx context.Context, q *davitv1.DiffDomainRequest) (
 			Message: "it names no uuid; a define makes one up, and so takes it for another domain of the same name",
 		})
 	}
-	if sight, _ := sightOf(ctx, false); sight == domain.SightLook { // nor does it tell whether a guess is right
+	if sight == domain.SightLook { // nor does it tell whether a guess is right
 		domain.Withhold(from, sight)
 		domain.Withhold(to, sight)
 	} else {
 		_ = domain.Restore(to, from) // what cannot be put back is a change
 	}
-	changes := e.changes(ctx, from, to, domain.DiffOptions{Unchanged: q.GetUnchanged()})
+	changes := e.changes(ctx, from, to, domain.DiffOptions{
+		Unchanged: q.GetUnchanged(), Passwords: sight == domain.SightFull,
+	})
 	madeUp(changes)
 	return &davitv1.DiffDomainResponse{Domain: e.told(ctx, s), Changes: changes, Warnings: warnings}, nil
 }

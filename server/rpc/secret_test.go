@@ -98,7 +98,11 @@ func looking(m protoreflect.MethodDescriptor) []proto.Message {
 	case "DiffDomain":
 		for against := range davitv1.Affect_name {
 			for _, source := range []*davitv1.DefinitionSource{withSecret(guess), withSecret(domain.Withheld), source("web", uuidWeb, "true")} {
-				list = append(list, &davitv1.DiffDomainRequest{Domain: web, Source: source, Against: davitv1.Affect(against), Unchanged: true})
+				for _, secrets := range []bool{false, true} {
+					list = append(list, &davitv1.DiffDomainRequest{
+						Domain: web, Source: source, Against: davitv1.Affect(against), Unchanged: true, IncludeSecrets: secrets,
+					})
+				}
 			}
 		}
 	case "WatchEvents":
@@ -211,6 +215,58 @@ func TestGuesses(t *testing.T) {
 	if err != nil || looked.GetDomain().GetEtag() == known.GetDomain().GetEtag() || looked.GetDomain().GetEtag() == "" {
 		t.Errorf("the etag of the definition with its secrets is shown: %v, %v", looked, err)
 	}
+}
+
+// Whoever may operate is told that a password changes, and from what to what only if he asks for that.
+func TestDifferencesOfPasswords(t *testing.T) {
+	d := newDaemon(t)
+	d.start()
+	defer d.stop()
+	d.keeping()
+	for _, secrets := range []bool{false, true} {
+		r, err := d.domains.DiffDomain(t.Context(), &davitv1.DiffDomainRequest{
+			Domain: byName("web"), Source: withSecret(guess), Against: davitv1.Affect_AFFECT_CONFIG, IncludeSecrets: secrets,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		told := map[string]*davitv1.FieldChange{}
+		for _, c := range r.GetChanges() {
+			told[c.GetXmlPath()] = c
+		}
+		graphics, disk := told["/domain/devices/graphics"], told["/domain/devices/disk[1]/mirror"]
+		if graphics == nil || disk == nil || len(told) != 3 {
+			t.Fatalf("the changes are %v", r.GetChanges())
+		}
+		for _, c := range []*davitv1.FieldChange{graphics, disk} {
+			if strings.Contains(c.GetOld(), secret2) != secrets || strings.Contains(c.GetNew(), guess) != secrets ||
+				strings.Contains(c.GetNew(), domain.Withheld) == secrets || c.GetEffect() == davitv1.ChangeEffect_CHANGE_EFFECT_UNCHANGED {
+				t.Errorf("secrets asked for: %t, change is %v", secrets, c)
+			}
+		}
+	}
+	// One that is new or goes is told without it.
+	for _, source := range []*davitv1.DefinitionSource{withSecret(guess), bare(t, withSecret(guess))} {
+		r, err := d.domains.DefineDomain(t.Context(), &davitv1.DefineDomainRequest{Source: source, ValidateOnly: true})
+		if err != nil || len(r.GetChanges()) == 0 {
+			t.Fatal(r, err)
+		}
+		for _, c := range r.GetChanges() {
+			if strings.Contains(c.GetXmlPath(), "/devices") && (strings.Contains(c.GetOld(), "passw0rd") || strings.Contains(c.GetNew(), guess)) {
+				t.Errorf("a define that only tells what it would do shows %v", c)
+			}
+		}
+	}
+}
+
+// bare is a definition without its devices.
+func bare(t *testing.T, source *davitv1.DefinitionSource) *davitv1.DefinitionSource {
+	t.Helper()
+	before, _, found := strings.Cut(source.GetXml(), "<devices>")
+	if !found {
+		t.Fatal("no devices")
+	}
+	return &davitv1.DefinitionSource{Source: &davitv1.DefinitionSource_Xml{Xml: before + "</domain>"}}
 }
 
 // Those who may only look are told of the same domains and events as those who may operate.

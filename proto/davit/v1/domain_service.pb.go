@@ -2181,9 +2181,11 @@ type DiffDomainRequest struct {
 	// if it is active. Not both.
 	Against Affect `protobuf:"varint,4,opt,name=against,enum=davit.v1.Affect" json:"against,omitempty"`
 	// Tell the fields that stay as they are, too.
-	Unchanged     bool `protobuf:"varint,5,opt,name=unchanged" json:"unchanged,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Unchanged bool `protobuf:"varint,5,opt,name=unchanged" json:"unchanged,omitempty"`
+	// Passwords, too; without it a change of one is told, and not from what to what. It takes the right to operate.
+	IncludeSecrets bool `protobuf:"varint,6,opt,name=include_secrets,json=includeSecrets" json:"include_secrets,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *DiffDomainRequest) Reset() {
@@ -2247,6 +2249,13 @@ func (x *DiffDomainRequest) GetAgainst() Affect {
 func (x *DiffDomainRequest) GetUnchanged() bool {
 	if x != nil {
 		return x.Unchanged
+	}
+	return false
+}
+
+func (x *DiffDomainRequest) GetIncludeSecrets() bool {
+	if x != nil {
+		return x.IncludeSecrets
 	}
 	return false
 }
@@ -4131,13 +4140,14 @@ const file_davit_v1_domain_service_proto_rawDesc = "" +
 	"\x0finclude_secrets\x18\x03 \x01(\bR\x0eincludeSecrets\"<\n" +
 	"\x14GetDomainXMLResponse\x12\x10\n" +
 	"\x03xml\x18\x01 \x01(\tR\x03xml\x12\x12\n" +
-	"\x04etag\x18\x02 \x01(\tR\x04etag\"\xd6\x01\n" +
+	"\x04etag\x18\x02 \x01(\tR\x04etag\"\xff\x01\n" +
 	"\x11DiffDomainRequest\x12+\n" +
 	"\x06domain\x18\x01 \x01(\v2\x13.davit.v1.DomainRefR\x06domain\x122\n" +
 	"\x06source\x18\x02 \x01(\v2\x1a.davit.v1.DefinitionSourceR\x06source\x12\x16\n" +
 	"\x06strict\x18\x03 \x01(\bR\x06strict\x12*\n" +
 	"\aagainst\x18\x04 \x01(\x0e2\x10.davit.v1.AffectR\aagainst\x12\x1c\n" +
-	"\tunchanged\x18\x05 \x01(\bR\tunchanged\"\xa2\x01\n" +
+	"\tunchanged\x18\x05 \x01(\bR\tunchanged\x12'\n" +
+	"\x0finclude_secrets\x18\x06 \x01(\bR\x0eincludeSecrets\"\xa2\x01\n" +
 	"\x12DiffDomainResponse\x12,\n" +
 	"\x06domain\x18\x01 \x01(\v2\x14.davit.v1.DomainInfoR\x06domain\x12/\n" +
 	"\achanges\x18\x02 \x03(\v2\x15.davit.v1.FieldChangeR\achanges\x12-\n" +
