@@ -22,7 +22,7 @@ type CallLimits struct {
 	// Calls in flight but for watchers. Calls that only look, and those that destroy a domain, have a quarter more: they
 	// work while a client has as many others as it may.
 	Calls int
-	// Watchers are streams that last as long as somebody listens: of events, logs and health.
+	// Watchers are streams that last as long as somebody listens: of events, logs, records and health.
 	Watchers int
 	// Rate is how many calls a second may begin in the long run, and Burst how many at once after a pause.
 	Rate, Burst int
@@ -32,6 +32,7 @@ type CallLimits struct {
 var watchers = map[string]bool{
 	davitv1.EventService_WatchEvents_FullMethodName: true,
 	davitv1.LogService_ReadLog_FullMethodName:       true,
+	davitv1.AuditService_ReadAudit_FullMethodName:   true,
 	"/grpc.health.v1.Health/Watch":                  true,
 }
 

@@ -29,7 +29,7 @@ const (
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
 // AuditService reads the audit log. It is on davit-admin.sock, beside AdminService, and not on davit.sock, whose callers it
-// tells about.
+// tells about; on the network it is there for the role admin.
 //
 // Every call of a method that needs the right to operate or to administrate leaves a record, whatever came of it, and so
 // does every call that was denied. Refused calls of one caller that come faster than ten a second are counted in his next
@@ -71,7 +71,7 @@ type AuditService_ReadAuditClient = grpc.ServerStreamingClient[ReadAuditResponse
 // for forward compatibility.
 //
 // AuditService reads the audit log. It is on davit-admin.sock, beside AdminService, and not on davit.sock, whose callers it
-// tells about.
+// tells about; on the network it is there for the role admin.
 //
 // Every call of a method that needs the right to operate or to administrate leaves a record, whatever came of it, and so
 // does every call that was denied. Refused calls of one caller that come faster than ten a second are counted in his next
