@@ -5,6 +5,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
+	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -50,8 +52,9 @@ func ownRefusal(err error) string {
 			return "the daemon's certificate has expired"
 		case x509.IncompatibleUsage:
 			return "the daemon's certificate is not one for daemons"
+		default:
+			return "the daemon's certificate is refused: " + invalid.Error()
 		}
-		return "the daemon's certificate is refused: " + invalid.Error()
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return "what listens there does not speak TLS"
@@ -61,17 +64,14 @@ func ownRefusal(err error) string {
 
 // hosts lists whom a certificate is for.
 func hosts(c *x509.Certificate) string {
-	text := ""
-	for _, name := range c.DNSNames {
-		text += ", " + name
-	}
+	names := slices.Clone(c.DNSNames)
 	for _, ip := range c.IPAddresses {
-		text += ", " + ip.String()
+		names = append(names, ip.String())
 	}
-	if text == "" {
+	if len(names) == 0 {
 		return "no host"
 	}
-	return text[2:]
+	return strings.Join(names, ", ")
 }
 
 // alerts are what a daemon says when it ends a handshake (RFC 8446, section 6), as crypto/tls writes them.

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"errors"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -178,6 +179,127 @@ func TestReload(t *testing.T) {
 	if err := define(again); err == nil {
 		t.Error("define when nobody may come in")
 	}
+}
+
+// auditor connects to the audit log with a pair of a folder.
+func auditor(t *testing.T, address string, folder pki.Folder, pair string) *client.Audit {
+	t.Helper()
+	c, err := client.DialAudit("tls://"+address, client.WithIdentity(client.Identity{
+		CA: folder.Certificate("ca"), Certificate: folder.Certificate(pair), Key: folder.Key(pair),
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// A call leaves a record of the certificate that it was made with, which the admins of the network read and nobody else;
+// the connection is listed under it.
+func TestCallsOfCertificatesAreRecorded(t *testing.T) {
+	folder := authority(t)
+	h, address := onNetwork(t, folder)
+	certificate, err := pki.ReadCertificate(folder.Certificate("operate"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	serial, subject := certificate.SerialNumber.Text(16), certificate.Subject.String()
+	uuid := uuidOf(t, define(t, h, "web"), "web")
+	operate := as(t, address, folder, "operate")
+	if _, err = operate.StartDomain(t.Context(), &davitv1.StartDomainRequest{Domain: byName("web")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = operate.UndefineDomain(t.Context(), &davitv1.UndefineDomainRequest{Domain: byName("web")}); code(err) != codes.PermissionDenied {
+		t.Errorf("undefine as operator: %v", err)
+	}
+	at := ""
+	listed, err := davitv1.NewAdminServiceClient(dial(t, h.path(server.RootSocket))).ListClients(t.Context(), &davitv1.ListClientsRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range listed.GetClients() {
+		if c.GetSocket() == server.NetworkDoor && c.GetCertificate() == subject && c.GetSerial() == serial && c.GetAccess() == "operate" {
+			at = c.GetAddress()
+		}
+	}
+	if !strings.HasPrefix(at, "127.0.0.1:") {
+		t.Errorf("the connection is not among %v", listed)
+	}
+
+	var list []*davitv1.AuditRecord
+	stream, err := auditor(t, address, folder, "admin").ReadAudit(t.Context(), &davitv1.ReadAuditRequest{User: subject})
+	for err == nil {
+		var r *davitv1.ReadAuditResponse
+		if r, err = stream.Recv(); err == nil {
+			list = append(list, r.GetRecords()...)
+		}
+	}
+	if !errors.Is(err, io.EOF) || len(list) != 2 {
+		t.Fatalf("records %v, %v", list, err)
+	}
+	for i, want := range []struct{ method, code, reason string }{
+		{davitv1.DomainService_StartDomain_FullMethodName, "OK", ""},
+		{davitv1.DomainService_UndefineDomain_FullMethodName, "PERMISSION_DENIED", "ACCESS_DENIED"},
+	} {
+		r := list[i]
+		holder := r.GetCaller().GetCertificate()
+		if r.GetMethod() != want.method || r.GetCode() != want.code || r.GetReason() != want.reason || r.GetSocket() != server.NetworkDoor ||
+			r.GetCaller().GetGranted() != "operate" || r.GetCaller().GetProcess() != nil || holder.GetSubject() != subject ||
+			holder.GetSerial() != serial || holder.GetAddress() != at || len(holder.GetFingerprint()) < 64 {
+			t.Errorf("record %v", r)
+		}
+	}
+	if list[0].GetDomain() != "web" || list[0].GetUuid() != uuid {
+		t.Errorf("record %v does not tell the domain", list[0])
+	}
+	for _, pair := range []string{"read", "operate", "client"} {
+		stream, err := auditor(t, address, folder, pair).ReadAudit(t.Context(), &davitv1.ReadAuditRequest{})
+		if err == nil {
+			_, err = stream.Recv()
+		}
+		if pair == "client" { // it has the role admin
+			if err != nil {
+				t.Errorf("audit log for %s: %v", pair, err)
+			}
+			continue
+		}
+		if code(err) != codes.PermissionDenied {
+			t.Errorf("audit log for %s: %v", pair, err)
+		}
+	}
+}
+
+// Who follows the audit log on the network reads what comes, until the certificate is revoked.
+func TestFollowedAuditEnds(t *testing.T) {
+	folder := authority(t)
+	h, address := onNetwork(t, folder)
+	stream, err := auditor(t, address, folder, "admin").ReadAudit(t.Context(), &davitv1.ReadAuditRequest{Follow: true, Domain: "web"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	define(t, h, "web")
+	r, err := stream.Recv()
+	if err != nil || r.GetRecords()[0].GetMethod() != davitv1.DomainService_DefineDomain_FullMethodName {
+		t.Fatalf("record %v, %v", r, err)
+	}
+	stricter := h.config
+	stricter.TLS.Role = nil
+	if err = h.server.Reload(stricter); err != nil {
+		t.Fatal(err)
+	}
+	if r, err = stream.Recv(); err == nil {
+		t.Errorf("it goes on with %v", r)
+	}
+}
+
+// uuidOf asks for the UUID of a domain.
+func uuidOf(t *testing.T, domains davitv1.DomainServiceClient, name string) string {
+	t.Helper()
+	r, err := domains.GetDomain(t.Context(), &davitv1.GetDomainRequest{Domain: byName(name)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.GetDomain().GetUuid()
 }
 
 // A daemon does not begin with a key that others can read.
