@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -25,17 +26,33 @@ func (a *app) admin() command {
 
 // steer connects to the admin socket and calls.
 func (a *app) steer(ctx context.Context, call func(*client.Admin) error) error {
-	to := a.connect
-	if to == "" && a.parent != nil {
-		to = a.parent.connect
-	}
-	c, err := client.DialAdmin(to, client.WithEnvironment(a.env))
+	to := a.target()
+	c, err := client.DialAdmin(to.connect, client.WithEnvironment(a.env))
+	return reach(ctx, c, err, "the admin socket", call)
+}
+
+// asAuditor connects to where the audit log is read, and reads.
+func (a *app) asAuditor(ctx context.Context, read func(*client.Audit) error) error {
+	to := a.target()
+	c, err := client.DialAudit(to.connect, client.WithEnvironment(a.env), client.WithIdentity(to.identity.files()))
+	return reach(ctx, c, err, "the audit log", read)
+}
+
+// steering is a connection that is for more than domains.
+type steering interface {
+	Connect(context.Context) error
+	Address() string
+	Close() error
+}
+
+// reach connects, calls and hangs up.
+func reach[C steering](ctx context.Context, c C, err error, what string, call func(C) error) error {
 	if err != nil {
-		return failed(err, "failed to connect to the admin socket")
+		return failed(err, "failed to connect to %s", what)
 	}
 	defer func() { _ = c.Close() }()
 	if err := c.Connect(ctx); err != nil {
-		return failed(unreached(c, err), "failed to connect to the admin socket")
+		return failed(unreached(c, err), "failed to connect to %s", what)
 	}
 	return call(c)
 }
@@ -120,20 +137,28 @@ func (a *app) adminClients() command {
 				if a.notation != text {
 					return a.show(messages(resp.GetClients()))
 				}
-				t := newTable("Id", "Socket", "User", "Process", "Connected", "Calls")
+				t := newTable("Id", "Socket", "Client", "Access", "Connected", "Calls")
 				for _, k := range resp.GetClients() {
 					var calls []string
 					for _, method := range k.GetCalls() {
 						calls = append(calls, method[strings.LastIndexByte(method, '/')+1:])
 					}
-					t.add(strconv.FormatUint(k.GetId(), 10), k.GetSocket(), strconv.FormatUint(uint64(k.GetUid()), 10),
-						strconv.FormatUint(uint64(k.GetPid()), 10), timeText(k.GetConnected().AsTime()), strings.Join(calls, " "))
+					t.add(strconv.FormatUint(k.GetId(), 10), k.GetSocket(), clientText(k), k.GetAccess(),
+						timeText(k.GetConnected().AsTime()), strings.Join(calls, " "))
 				}
 				a.printTable(t)
 				return nil
 			})
 		},
 	}
+}
+
+// clientText is who is at the other end of a connection: a process of the host, or the holder of a certificate.
+func clientText(k *davitv1.ConnectedClient) string {
+	if k.GetAddress() == "" {
+		return fmt.Sprintf("uid %d pid %d", k.GetUid(), k.GetPid())
+	}
+	return fmt.Sprintf("%s serial %s from %s", k.GetCertificate(), k.GetSerial(), k.GetAddress())
 }
 
 func (a *app) adminDisconnect() command {

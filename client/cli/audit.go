@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/davitd/davit/client"
@@ -33,11 +32,12 @@ func (o *auditOptions) flags(f *pflag.FlagSet) {
 	f.BoolVarP(&o.follow, "follow", "f", false, "go on with what comes, until interrupted")
 }
 
-// audit shows who changed what, through the socket for root beside the one that is given.
+// audit shows who changed what: through the socket for root beside the one that is given, or over the network, as who has
+// the role admin there.
 func (a *app) audit() command {
 	var o auditOptions
 	return command{
-		name: "audit", help: "show who changed what, and who was refused; for root",
+		name: "audit", help: "show who changed what, and who was refused; for root and the network's admins",
 		flags:     o.flags,
 		exclusive: [][2]string{{"follow", "until"}},
 		run: func(ctx context.Context, set *pflag.FlagSet) error {
@@ -45,7 +45,7 @@ func (a *app) audit() command {
 			if err != nil {
 				return err
 			}
-			return a.steer(ctx, func(c *client.Admin) error { return a.showAudit(ctx, c, q) })
+			return a.asAuditor(ctx, func(c *client.Audit) error { return a.showAudit(ctx, c, q) })
 		},
 	}
 }
@@ -71,7 +71,7 @@ func (o auditOptions) request(set *pflag.FlagSet, now time.Time) (*davitv1.ReadA
 	return q, nil
 }
 
-func (a *app) showAudit(ctx context.Context, c *client.Admin, q *davitv1.ReadAuditRequest) error {
+func (a *app) showAudit(ctx context.Context, c *client.Audit, q *davitv1.ReadAuditRequest) error {
 	stream, err := c.ReadAudit(ctx, q)
 	for err == nil {
 		var r *davitv1.ReadAuditResponse
@@ -133,7 +133,7 @@ func auditLine(r *davitv1.AuditRecord) string {
 		words = append(words, "("+r.GetMessage()+")")
 	}
 	if len(r.GetRequest().GetFields()) > 0 {
-		if doc, err := (protojson.MarshalOptions{}).Marshal(r.GetRequest()); err == nil {
+		if doc, err := encode(r.GetRequest()); err == nil {
 			words = append(words, string(doc))
 		}
 	}

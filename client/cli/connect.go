@@ -14,6 +14,11 @@ import (
 // identity is the files of TLS: whom to trust and who the caller is.
 type identity struct{ ca, cert, key string }
 
+// files are those for package client.
+func (i identity) files() client.Identity {
+	return client.Identity{CA: i.ca, Certificate: i.cert, Key: i.key}
+}
+
 // target is whom to talk to, and as whom.
 type target struct {
 	connect  string
@@ -34,7 +39,7 @@ func (a *app) daemon(ctx context.Context) (*client.Client, error) {
 	}
 	opts := []client.Option{
 		client.WithEnvironment(a.env), client.WithAway(func() func() { return a.awaiting("the daemon") }),
-		client.WithIdentity(client.Identity{CA: a.identity.ca, Certificate: a.identity.cert, Key: a.identity.key}),
+		client.WithIdentity(a.identity.files()),
 	}
 	if a.readOnly {
 		opts = append(opts, client.WithReadOnly())

@@ -19,20 +19,21 @@ const (
 func (a *app) diff() command {
 	var name, file string
 	var which scope
-	var all, strict bool
+	var all, strict, secrets bool
 	return command{
 		name: "diff", help: "tell how a file differs from a domain; exits as diff(1) does",
 		operands: []operand{domainOperand(&name), fileOperand(&file)},
 		flags: func(f *pflag.FlagSet) {
 			which.flags(f, "compare with")
 			f.BoolVar(&all, "all", false, "tell the fields that are the same, too")
+			f.BoolVar(&secrets, "security-info", false, "include security sensitive information")
 			f.BoolVar(&strict, "validate", false, "refuse elements and attributes that davit does not know")
 		},
 		exclusive: append(scopesExclude(), [2]string{"live", "config"}),
 		misuse:    exitTrouble,
 		run: func(ctx context.Context, _ *pflag.FlagSet) error {
 			resp, err := a.compare(ctx, name, file, &davitv1.DiffDomainRequest{
-				Strict: strict, Against: which.affect(), Unchanged: all,
+				Strict: strict, Against: which.affect(), Unchanged: all, IncludeSecrets: secrets,
 			})
 			if err == nil {
 				err = a.showDiff(resp)

@@ -16,14 +16,16 @@ func TestPKI(t *testing.T) {
 		says []string
 	}{
 		{
-			[]string{"pki", "init", dir, "--host", "node1.example", "--host", "192.0.2.7"}, 0,
+			[]string{"pki", "init", dir, "--host", "node1.example", "--host", "192.0.2.7"},
+			0,
 			[]string{"Certificates made in " + dir, "[tls]", `client_ca = "` + dir + `/cacert.pem"`, `san = "URI:davit:role/operate"`},
 		},
 		{[]string{"pki", "init", dir, "--host", "node1.example"}, 1, []string{"cacert.pem", "not overwritten"}},
 		{[]string{"pki", "client", "alice", "--dir", dir, "--role", "operate"}, 0, []string{"alicecert.pem", "alicekey.pem"}},
 		{[]string{"pki", "client", "alice", "--dir", dir}, 1, []string{"not overwritten"}},
 		{
-			[]string{"pki", "show", dir}, 0,
+			[]string{"pki", "show", dir},
+			0,
 			[]string{"CN=alice,O=davit", "davit:role/operate", "node1.example 192.0.2.7", "davit:role/admin", "serial:", "sha256:"},
 		},
 	} {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/davitd/davit/client"
+	"github.com/davitd/davit/client/pki"
 	"github.com/davitd/davit/driver/fake"
 	"github.com/davitd/davit/internal/testdaemon"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
@@ -31,6 +33,7 @@ var update = flag.Bool("update", false, "write the transcripts anew")
 // from outside: "% say NAME "TEXT"" lets a domain write to its console, "% use NAME ALIAS" and "% leave NAME ALIAS"
 // let its guest use a device, "% fixed host" puts a host in place of this one that is the same everywhere,
 // "% fixed devices" a daemon whose domains have devices that are, "% editor COMMAND" is what edits files from then on. Lines that begin with "#" are comments.
+// NETWORK-ROLE is the daemon on the network as it is named by who has a role, NETWORK its address.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -47,7 +50,11 @@ func TestTranscripts(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Chdir("testdata")
-			got := (&player{t: t, daemon: testdaemon.Start(t)}).play(string(script))
+			run := testdaemon.Start
+			if strings.Contains(string(script), "NETWORK") {
+				run = testdaemon.StartOnNetwork
+			}
+			got := (&player{t: t, daemon: run(t)}).play(string(script))
 			if *update {
 				if err := os.WriteFile(abs, []byte(got), 0o644); err != nil { //nolint:gosec // a file of the repository
 					t.Fatal(err)
@@ -98,12 +105,19 @@ func (p *player) davit(command string) string {
 	if p.host != "" {
 		socket = p.host
 	}
-	args := split(strings.ReplaceAll(command, "READONLY", p.daemon.ReadOnly))
+	command = strings.ReplaceAll(command, "READONLY", p.daemon.ReadOnly)
+	for _, role := range pki.Roles {
+		command = strings.ReplaceAll(command, "NETWORK-"+role, p.daemon.Network.URI(role))
+	}
+	args := split(command)
 	r := runEditing(p.t, socket, p.input.String(), p.editor, args...)
 	p.input.Reset()
 	text := scrub(p.daemon, r.stdout)
-	if strings.HasPrefix(command, " admin") {
+	switch {
+	case strings.HasPrefix(command, " admin"):
 		text = vague(text)
+	case strings.Contains(command, " audit"):
+		text = nameless(text)
 	}
 	if strings.HasPrefix(command, " exec -d") && r.code == 0 {
 		text = "EXEC-ID\n"
@@ -160,9 +174,23 @@ func vague(text string) string {
 	return regexp.MustCompile(` Id +Socket .*`).ReplaceAllString(text, " Id ...")
 }
 
+// nameless takes out of records what is different each time: processes, marks of certificates, how long it took.
+func nameless(text string) string {
+	text = regexp.MustCompile(`uid \d+ pid \d+( \(.*?\))?`).ReplaceAllString(text, "uid N pid N")
+	text = regexp.MustCompile(` (from NETWORK:PORT|uid N pid N) (\S+)( '\w+')? ([A-Z_ ]+) [0-9.mµ]+s`).ReplaceAllString(text, " $1 $2$3 $4 DURATION")
+	text = regexp.MustCompile(`"process":\{[^}]*\}`).ReplaceAllString(text, `"process":{PROCESS}`)
+	text = regexp.MustCompile(`"(uuid|request_id|sha256|serial|fingerprint|duration)":"[^"]+"`).ReplaceAllString(text, `"$1":"X"`)
+	return regexp.MustCompile(`(?m)^( *(?:serial|fingerprint|duration)): .*`).ReplaceAllString(text, "$1: X")
+}
+
 // scrub replaces what is different each time.
 func scrub(d *testdaemon.Daemon, text string) string {
 	text = strings.ReplaceAll(text, d.Socket, "SOCKET")
+	if d.Network.Address != "" {
+		text = strings.ReplaceAll(text, d.Network.Address, "NETWORK")
+		text = strings.ReplaceAll(text, url.QueryEscape(d.Network.PKI), "PKI")
+		text = regexp.MustCompile(`127\.0\.0\.1:\d+`).ReplaceAllString(text, "NETWORK:PORT")
+	}
 	for _, c := range changing {
 		text = c.pattern.ReplaceAllString(text, c.with)
 	}

@@ -28,6 +28,8 @@ type Daemon struct {
 	Driver *fake.Driver
 	// Socket is where it listens, ReadOnly where everybody may look.
 	Socket, ReadOnly string
+	// Network is where it listens on the network, if it does.
+	Network Network
 
 	tb     testing.TB // nil when there is no test
 	config server.Config
@@ -100,8 +102,12 @@ func (d *Daemon) run() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	ready := make(chan struct{})
+	logger, address := zap.NewNop(), func() string { return "" }
+	if len(d.config.TLS.Listen) > 0 {
+		logger, address = heard()
+	}
 	s, err := server.New(server.Options{
-		Config: d.config, Logger: zap.NewNop(), Version: Version, Ready: func() { close(ready) },
+		Config: d.config, Logger: logger, Version: Version, Ready: func() { close(ready) },
 		Driver: func(server.Config, string, *zap.Logger) (driver.Driver, error) { return d.Driver, nil },
 	})
 	if err != nil {
@@ -116,6 +122,9 @@ func (d *Daemon) run() error {
 		return err
 	case <-ready:
 		d.stop, d.ended = stop, ended
+		if d.Network.Address = address(); d.Network.Address != "" {
+			d.config.TLS.Listen = []string{d.Network.Address} // the same after a restart
+		}
 		return nil
 	}
 }
