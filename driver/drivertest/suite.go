@@ -133,6 +133,8 @@ func (s *suite) spec(script string, change ...func(*davitv1.Domain)) driver.Spec
 		OnReboot:   davitv1.LifecycleAction_LIFECYCLE_ACTION_RESTART,
 		OnCrash:    davitv1.LifecycleAction_LIFECYCLE_ACTION_DESTROY,
 		Devices:    &davitv1.Devices{Console: []*davitv1.Console{{}}},
+		// Of those that are shut in only a system may reboot itself.
+		Profile: &davitv1.Profile{Name: davitv1.ProfileName_PROFILE_NAME_SYSTEM},
 	}
 	s.factory.Complete(s.T, def)
 	for _, c := range change {
