@@ -55,7 +55,6 @@ sysctl -qw net.ipv4.ip_forward=1
 same "$(sysctl -n net.ipv4.ip_forward)" 1
 sysctl -qw net.ipv4.ip_forward=0
 same "$(systemctl is-active systemd-sysctl)" active
-sysctl -qw net.core.somaxconn=4097
 echo net.ipv4.conf.all.log_martians=1 >/etc/sysctl.d/davit.conf
 systemctl restart systemd-sysctl
 same "$(sysctl -n net.ipv4.conf.all.log_martians)" 1
