@@ -17,11 +17,11 @@ var ErrReplaced = errors.New("somebody put something else in its place")
 
 // Add makes the node in a /dev that a container has, whose root may be changing it at the same time. Nothing is followed out
 // of that one filesystem, and what gets an owner is looked at by its descriptor first. If it fails, nothing is left. There must be
-// nothing of the name yet. The umask of the caller is 0.
-func (n Node) Add(dev *os.File) (err error) {
+// nothing of the name yet. The umask of the caller is 0. It tells how many folders were made for it, for [Node.TakeBack].
+func (n Node) Add(dev *os.File) (folders int, err error) {
 	l, err := openLive(dev, n.Name, n.UID, n.GID, true)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer func() {
 		if err != nil {
@@ -31,11 +31,23 @@ func (n Node) Add(dev *os.File) (err error) {
 	}()
 	number := unix.Mkdev(n.Major, n.Minor)
 	if err = unix.Mknodat(l.parent(), l.base, n.kind()|n.Mode, int(number)); err != nil {
-		return fmt.Errorf("make device node %q (%d:%d): %w", n.Name, n.Major, n.Minor, err)
+		return 0, fmt.Errorf("make device node %q (%d:%d): %w", n.Name, n.Major, n.Minor, err)
 	}
 	if err = n.own(l); err != nil {
 		_ = unix.Unlinkat(l.parent(), l.base, 0)
+		return 0, err
 	}
+	for _, made := range l.made {
+		if made {
+			folders++
+		}
+	}
+	return folders, nil
+}
+
+// TakeBack takes out a node that was just added, with as many folders as were made for it: one that was there before stays, also empty.
+func (n Node) TakeBack(dev *os.File, folders int) error {
+	_, _, err := n.remove(dev, folders)
 	return err
 }
 
@@ -62,6 +74,11 @@ func (n Node) own(l *live) error {
 // Remove takes the node out of a /dev that a container has, with the folders above it that become empty. It gives the node
 // as it was, which may have another owner and mode by now. What is not that device is left alone: false.
 func (n Node) Remove(dev *os.File) (was Node, removed bool, err error) {
+	return n.remove(dev, strings.Count(n.Name, "/"))
+}
+
+// remove takes the node out of a /dev with at most so many of the folders above it.
+func (n Node) remove(dev *os.File, folders int) (was Node, removed bool, err error) {
 	l, err := openLive(dev, n.Name, 0, 0, false)
 	if isGone(err) {
 		return n, false, nil
@@ -88,6 +105,9 @@ func (n Node) Remove(dev *os.File) (was Node, removed bool, err error) {
 	n.Mode, n.UID, n.GID = stat.Mode&0o7777, int(stat.Uid), int(stat.Gid)
 	if err = unix.Unlinkat(l.parent(), l.base, 0); err != nil && !errors.Is(err, unix.ENOENT) {
 		return n, false, fmt.Errorf("remove device node %q: %w", n.Name, err)
+	}
+	for i := range l.made {
+		l.made[i] = i >= len(l.made)-folders
 	}
 	l.removeFolders()
 	return n, true, nil
@@ -149,12 +169,6 @@ func openLive(dev *os.File, name string, uid, gid int, make bool) (*live, error)
 			l.names, l.made = append(l.names, part), append(l.made, false)
 		}
 		l.folders = append(l.folders, folder)
-	}
-	if !make {
-		// What becomes empty goes, whoever made it.
-		for i := range l.made {
-			l.made[i] = true
-		}
 	}
 	return l, nil
 }

@@ -31,8 +31,10 @@ func TestAddAndRemove(t *testing.T) {
 	dev := liveDev(t)
 	empty := look(t, dev)
 	node := devices.Node{Name: "bus/usb/001", Major: 189, Minor: 3, Mode: 0o664, UID: 7, GID: 9}
-	must(t, node.Add(dev))
-	if err := node.Add(dev); !errors.Is(err, unix.EEXIST) {
+	if folders, err := node.Add(dev); folders != 2 || err != nil {
+		t.Fatalf("%d folders, %v", folders, err)
+	}
+	if _, err := node.Add(dev); !errors.Is(err, unix.EEXIST) {
 		t.Errorf("again: %v", err)
 	}
 	got := look(t, dev)
@@ -56,6 +58,25 @@ func TestAddAndRemove(t *testing.T) {
 	}
 }
 
+// What was added is taken back with the folders that were made for it, and no other, empty as it may be.
+func TestTakeBack(t *testing.T) {
+	dev := liveDev(t)
+	must(t, unix.Mkdirat(int(dev.Fd()), "bus", 0o700))
+	for _, mine := range []string{"", "bus/usb", "bus/usb/one"} {
+		if mine != "" {
+			must(t, unix.Mkdirat(int(dev.Fd()), mine, 0o700))
+		}
+		before := look(t, dev)
+		node := devices.Node{Name: "bus/usb/one/001", Major: 189, Minor: 3, Mode: 0o664}
+		folders, err := node.Add(dev)
+		must(t, err)
+		must(t, node.TakeBack(dev, folders))
+		if diff := cmp.Diff(before, look(t, dev)); diff != "" {
+			t.Errorf("with %q there, %d folders made (-want +got):\n%s", mine, folders, diff)
+		}
+	}
+}
+
 // Names that lead elsewhere, by themselves or by what somebody put there, are refused, and the folders on the way are gone.
 func TestAddStaysBelow(t *testing.T) {
 	dev := liveDev(t)
@@ -64,14 +85,14 @@ func TestAddStaysBelow(t *testing.T) {
 	before := look(t, dev)
 	for _, name := range []string{"", ".", "..", "../x", "/x", "a/../b", "a//b", "a/", "link/x", "file", "file/x", "new/../../x"} {
 		node := devices.Node{Name: name, Major: 1, Minor: 3, Mode: 0o666}
-		if err := node.Add(dev); err == nil {
+		if _, err := node.Add(dev); err == nil {
 			t.Errorf("%q was made", name)
 		}
 		if _, removed, _ := node.Remove(dev); removed {
 			t.Errorf("%q was removed", name)
 		}
 	}
-	if err := (devices.Node{Name: "new/deep/x", Major: 1 << 20, Minor: 3, Mode: 0o777 | unix.S_IFIFO}).Add(dev); err == nil {
+	if _, err := (devices.Node{Name: "new/deep/x", Major: 1 << 20, Minor: 3, Mode: 0o777 | unix.S_IFIFO}).Add(dev); err == nil {
 		t.Error("a node of no kind was made")
 	}
 	if diff := cmp.Diff(before, look(t, dev)); diff != "" {

@@ -180,14 +180,12 @@ func (v *reviser) node(n *monitorv1.DeviceNode) devices.Node {
 // addNode makes a node.
 func (v *reviser) addNode(n *monitorv1.DeviceNode) error {
 	s, node := nodeStep("add node", n.GetName()), v.node(n)
-	if err := node.Add(v.dev); err != nil {
+	folders, err := node.Add(v.dev)
+	if err != nil {
 		return inTheWay(s, err)
 	}
 	v.nodes[n.GetName()] = n
-	return v.did(s, func() error {
-		_, _, err := node.Remove(v.dev)
-		return err
-	})
+	return v.did(s, func() error { return node.TakeBack(v.dev, folders) })
 }
 
 // removeNode removes a node, if it is there.
@@ -209,7 +207,8 @@ func (v *reviser) removeNode(name string) error {
 		if !removed {
 			return nil
 		}
-		return was.Add(v.dev)
+		_, err := was.Add(v.dev)
+		return err
 	})
 }
 
