@@ -3,6 +3,7 @@ package devices
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path"
 	"strings"
@@ -17,7 +18,7 @@ var ErrReplaced = errors.New("somebody put something else in its place")
 
 // Add makes the node in a /dev that a container has, whose root may be changing it at the same time. Nothing is followed out
 // of that one filesystem, and what gets an owner is looked at by its descriptor first. If it fails, nothing is left. There must be
-// nothing of the name yet. The umask of the caller is 0. It tells how many folders were made for it, for [Node.TakeBack].
+// nothing of the name yet. The umask of the caller is 0. It tells how many folders were made for it.
 func (n Node) Add(dev *os.File) (folders int, err error) {
 	l, err := openLive(dev, n.Name, n.UID, n.GID, true)
 	if err != nil {
@@ -31,39 +32,31 @@ func (n Node) Add(dev *os.File) (folders int, err error) {
 	}()
 	number := unix.Mkdev(n.Major, n.Minor)
 	if err = unix.Mknodat(l.parent(), l.base, n.kind()|n.Mode, int(number)); err != nil {
-		return 0, fmt.Errorf("make device node %q (%d:%d): %w", n.Name, n.Major, n.Minor, err)
+		return 0, n.fault("make", err)
 	}
 	if err = n.own(l); err != nil {
 		_ = unix.Unlinkat(l.parent(), l.base, 0)
 		return 0, err
 	}
-	for _, made := range l.made {
-		if made {
-			folders++
-		}
-	}
-	return folders, nil
+	return l.made, nil
 }
 
-// TakeBack takes out a node that was just added, with as many folders as were made for it: one that was there before stays, also empty.
-func (n Node) TakeBack(dev *os.File, folders int) error {
-	_, _, err := n.remove(dev, folders)
-	return err
-}
+// AllFolders are those above a node that become empty with it.
+const AllFolders = math.MaxInt
 
 // own gives a node that was just made to its owner.
 func (n Node) own(l *live) error {
 	file, err := fs.OpenBeneath(l.folder(), l.base, 0)
 	if err != nil {
-		return fmt.Errorf("own device node %q: %w: %w", n.Name, ErrReplaced, err)
+		return n.fault("own", fmt.Errorf("%w: %w", ErrReplaced, err))
 	}
 	defer func() { _ = file.Close() }()
 	var stat unix.Stat_t
 	if err := unix.Fstat(int(file.Fd()), &stat); err != nil {
-		return fmt.Errorf("own device node %q: %w", n.Name, err)
+		return n.fault("own", err)
 	}
 	if !n.is(&stat) || stat.Mode&0o7777 != n.Mode {
-		return fmt.Errorf("own device node %q: %w", n.Name, ErrReplaced)
+		return n.fault("own", ErrReplaced)
 	}
 	if err := unix.Fchownat(int(file.Fd()), "", n.UID, n.GID, unix.AT_EMPTY_PATH); err != nil {
 		return fmt.Errorf("change owner of device node %q to %d:%d: %w", n.Name, n.UID, n.GID, err)
@@ -71,14 +64,9 @@ func (n Node) own(l *live) error {
 	return nil
 }
 
-// Remove takes the node out of a /dev that a container has, with the folders above it that become empty. It gives the node
+// Remove takes the node out of a /dev that a container has, with the folders above it that become empty, so many at most. It gives the node
 // as it was, which may have another owner and mode by now. What is not that device is left alone: false.
-func (n Node) Remove(dev *os.File) (was Node, removed bool, err error) {
-	return n.remove(dev, strings.Count(n.Name, "/"))
-}
-
-// remove takes the node out of a /dev with at most so many of the folders above it.
-func (n Node) remove(dev *os.File, folders int) (was Node, removed bool, err error) {
+func (n Node) Remove(dev *os.File, folders int) (was Node, removed bool, err error) {
 	l, err := openLive(dev, n.Name, 0, 0, false)
 	if isGone(err) {
 		return n, false, nil
@@ -92,25 +80,30 @@ func (n Node) remove(dev *os.File, folders int) (was Node, removed bool, err err
 		return n, false, nil
 	}
 	if err != nil {
-		return n, false, fmt.Errorf("open device node %q: %w", n.Name, err)
+		return n, false, n.fault("open", err)
 	}
 	defer func() { _ = file.Close() }()
 	var stat unix.Stat_t
 	if err = unix.Fstat(int(file.Fd()), &stat); err != nil {
-		return n, false, fmt.Errorf("open device node %q: %w", n.Name, err)
+		return n, false, n.fault("open", err)
 	}
 	if !n.is(&stat) {
 		return n, false, nil
 	}
 	n.Mode, n.UID, n.GID = stat.Mode&0o7777, int(stat.Uid), int(stat.Gid)
 	if err = unix.Unlinkat(l.parent(), l.base, 0); err != nil && !errors.Is(err, unix.ENOENT) {
-		return n, false, fmt.Errorf("remove device node %q: %w", n.Name, err)
+		return n, false, n.fault("remove", err)
 	}
-	for i := range l.made {
-		l.made[i] = i >= len(l.made)-folders
-	}
+	l.made = min(folders, len(l.names))
 	l.removeFolders()
 	return n, true, nil
+}
+
+// fault is why something could not be done to the node.
+//
+//go:noinline
+func (n *Node) fault(operation string, err error) error {
+	return fmt.Errorf("%s device node %q (%d:%d): %w", operation, n.Name, n.Major, n.Minor, err)
 }
 
 // isGone tells whether a path does not lead to what was made any more: the container's root removed it, or put something
@@ -134,11 +127,10 @@ func (n Node) is(stat *unix.Stat_t) bool {
 
 // live is a row of open folders of a /dev that a container has.
 type live struct {
-	// folders from the root to the one that the name lies in, and the names of those below the root. Only made is ours, and
-	// tells which of them were made now.
+	// folders from the root to the one that the name lies in, and the names of those below the root. Of the last so many were made now.
 	folders []*os.File
 	names   []string
-	made    []bool
+	made    int
 	base    string
 }
 
@@ -151,24 +143,18 @@ func openLive(dev *os.File, name string, uid, gid int, make bool) (*live, error)
 	l := &live{folders: []*os.File{dev}, base: parts[len(parts)-1]}
 	for _, part := range parts[:len(parts)-1] {
 		folder, made, err := l.open(part, uid, gid, make)
-		if made {
-			l.names, l.made = append(l.names, part), append(l.made, true)
-		}
 		if err != nil {
 			if made {
 				_ = unix.Unlinkat(l.parent(), part, unix.AT_REMOVEDIR)
-				l.names, l.made = l.names[:len(l.names)-1], l.made[:len(l.made)-1]
 			}
-			if make {
-				l.removeFolders()
-			}
+			l.removeFolders()
 			l.close()
 			return nil, fmt.Errorf("open folder %q of device node %q: %w", part, name, err)
 		}
-		if !made {
-			l.names, l.made = append(l.names, part), append(l.made, false)
+		if l.made++; !made {
+			l.made = 0
 		}
-		l.folders = append(l.folders, folder)
+		l.folders, l.names = append(l.folders, folder), append(l.names, part)
 	}
 	return l, nil
 }
@@ -196,7 +182,8 @@ func (l *live) parent() int      { return int(l.folder().Fd()) }
 
 // removeFolders removes the folders that were made, from the last one on, as far as they are empty.
 func (l *live) removeFolders() {
-	for i := len(l.names) - 1; i >= 0 && l.made[i]; i-- {
+	for i := len(l.names) - 1; l.made > 0; i-- {
+		l.made--
 		if unix.Unlinkat(int(l.folders[i].Fd()), l.names[i], unix.AT_REMOVEDIR) != nil {
 			return
 		}

@@ -43,17 +43,17 @@ func TestAddAndRemove(t *testing.T) {
 	}
 	other := node
 	other.Minor = 4
-	if _, removed, err := other.Remove(dev); removed || err != nil {
+	if _, removed, err := other.Remove(dev, devices.AllFolders); removed || err != nil {
 		t.Errorf("another device was removed: %v, %v", removed, err)
 	}
-	was, removed, err := node.Remove(dev)
+	was, removed, err := node.Remove(dev, devices.AllFolders)
 	if diff := cmp.Diff(node, was); diff != "" || !removed || err != nil {
 		t.Errorf("%v, %v (-want +got):\n%s", removed, err, diff)
 	}
 	if diff := cmp.Diff(empty, look(t, dev)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if _, removed, err = node.Remove(dev); removed || err != nil {
+	if _, removed, err = node.Remove(dev, devices.AllFolders); removed || err != nil {
 		t.Errorf("it was removed twice: %v, %v", removed, err)
 	}
 }
@@ -70,7 +70,9 @@ func TestTakeBack(t *testing.T) {
 		node := devices.Node{Name: "bus/usb/one/001", Major: 189, Minor: 3, Mode: 0o664}
 		folders, err := node.Add(dev)
 		must(t, err)
-		must(t, node.TakeBack(dev, folders))
+		if _, removed, err := node.Remove(dev, folders); !removed || err != nil {
+			t.Errorf("%v, %v", removed, err)
+		}
 		if diff := cmp.Diff(before, look(t, dev)); diff != "" {
 			t.Errorf("with %q there, %d folders made (-want +got):\n%s", mine, folders, diff)
 		}
@@ -88,7 +90,7 @@ func TestAddStaysBelow(t *testing.T) {
 		if _, err := node.Add(dev); err == nil {
 			t.Errorf("%q was made", name)
 		}
-		if _, removed, _ := node.Remove(dev); removed {
+		if _, removed, _ := node.Remove(dev, devices.AllFolders); removed {
 			t.Errorf("%q was removed", name)
 		}
 	}

@@ -28,7 +28,7 @@ type Node struct {
 func (n Node) Make(dir *os.File) error {
 	return within(dir, n.Name, func(parent int, name string) error {
 		if err := unix.Mknodat(parent, name, n.kind()|n.Mode, int(unix.Mkdev(n.Major, n.Minor))); err != nil {
-			return fmt.Errorf("make device node %q (%d:%d): %w", n.Name, n.Major, n.Minor, err)
+			return n.fault("make", err)
 		}
 		return own(parent, name, n.UID, n.GID, n.Mode)
 	})

@@ -17,8 +17,12 @@ func stepsOf(plan *monitorv1.Plan) []step {
 	return steps
 }
 
-// on is between what is mounted and where.
-const on = " on"
+// onto is a step that mounts something at a place.
+//
+//go:noinline
+func onto(verb, what, where string) step {
+	return step{operation: verb + quote(what) + " on", object: where}
+}
 
 // name says what an operation does and to what. Here and elsewhere it is looked at once which operation it is: to ask for each kind
 // would be a good part of a monitor's program.
@@ -31,13 +35,13 @@ func name(op *monitorv1.Operation) step {
 	case *monitorv1.Operation_RootImage:
 		return step{operation: "mount root image", object: o.RootImage.GetHeld()}
 	case *monitorv1.Operation_Image:
-		return step{operation: "mount image " + quote(o.Image.GetHeld()) + on, object: o.Image.GetTarget()}
+		return onto("mount image ", o.Image.GetHeld(), o.Image.GetTarget())
 	case *monitorv1.Operation_Bind:
-		return step{operation: "bind " + quote(o.Bind.GetSource()) + on, object: o.Bind.GetTarget()}
+		return onto("bind ", o.Bind.GetSource(), o.Bind.GetTarget())
 	case *monitorv1.Operation_InnerBind:
-		return step{operation: "bind inner " + quote(o.InnerBind.GetSource()) + on, object: o.InnerBind.GetTarget()}
+		return onto("bind inner ", o.InnerBind.GetSource(), o.InnerBind.GetTarget())
 	case *monitorv1.Operation_Overlay:
-		return step{operation: "mount overlay of " + quote(o.Overlay.GetLower()) + on, object: o.Overlay.GetTarget()}
+		return onto("mount overlay of ", o.Overlay.GetLower(), o.Overlay.GetTarget())
 	case *monitorv1.Operation_Tmpfs:
 		return step{operation: "mount tmpfs", object: o.Tmpfs.GetTarget()}
 	case *monitorv1.Operation_KernelFilesystem:

@@ -151,7 +151,7 @@ func (v *reviser) takeBack(cause error) error {
 		return cause
 	}
 	e := *failed(step{operation: opRevise}, cause)
-	e.Message = fmt.Sprintf("%s; what was done before could not be taken back: %v", orWord(e.Message, "it was refused"), errors.Join(left...))
+	e.Message = fmt.Sprintf("%s; what was done could not be taken back: %v", orWord(e.Message, "it was refused"), errors.Join(left...))
 	return &e
 }
 
@@ -185,7 +185,10 @@ func (v *reviser) addNode(n *monitorv1.DeviceNode) error {
 		return inTheWay(s, err)
 	}
 	v.nodes[n.GetName()] = n
-	return v.did(s, func() error { return node.TakeBack(v.dev, folders) })
+	return v.did(s, func() error {
+		_, _, err := node.Remove(v.dev, folders)
+		return err
+	})
 }
 
 // removeNode removes a node, if it is there.
@@ -195,7 +198,7 @@ func (v *reviser) removeNode(name string) error {
 		return nil
 	}
 	s := nodeStep("remove node", name)
-	was, removed, err := v.node(n).Remove(v.dev)
+	was, removed, err := v.node(n).Remove(v.dev, devices.AllFolders)
 	if errors.Is(err, unix.EXDEV) || errors.Is(err, unix.EBUSY) {
 		return busy(s, "something is mounted over it")
 	}

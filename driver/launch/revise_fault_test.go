@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/davitd/davit/driver/launch"
 	"github.com/davitd/davit/internal/testenv"
@@ -260,5 +261,85 @@ func TestCheckRevisionRefuses(t *testing.T) {
 			change(r)
 			refuses(t, launch.CheckRevision(plan, r), wrong)
 		})
+	}
+}
+
+// A change of devices is one of devices: whatever else of the plan of the boots that follow is another is refused, each field of it.
+func TestCheckRevisionKeepsThePlan(t *testing.T) {
+	plan := newPlan("/srv/root", "pause")
+	plan.Operations = append(plan.Operations, mask("/proc/kcore"))
+	devices := []protoreflect.Name{"operations", "held", "memory_limit_bytes"}
+	fields := plan.ProtoReflect().Descriptor().Fields()
+	for i := range fields.Len() {
+		f := fields.Get(i)
+		r := &monitorv1.Revise{Plan: proto.CloneOf(plan)}
+		alter(r.GetPlan().ProtoReflect(), f)
+		err := launch.CheckRevision(plan, r)
+		if slices.Contains(devices, f.Name()) {
+			if f.Name() == "memory_limit_bytes" && err != nil {
+				t.Errorf("another %s: %v", f.Name(), err)
+			}
+			continue
+		}
+		t.Run(string(f.Name()), func(t *testing.T) { refuses(t, err, wrong) })
+	}
+	// Of the operations only mounts of devices come and go, and of /dev only nodes.
+	dev := slices.IndexFunc(plan.GetOperations(), func(op *monitorv1.Operation) bool { return op.GetDev() != nil })
+	for name, change := range map[string]func(*monitorv1.Plan){
+		"another root":   func(p *monitorv1.Plan) { p.Operations[0].GetRootBind().Source = "/srv/other" },
+		"writable root":  func(p *monitorv1.Plan) { alter(p.Operations[0].GetRootBind().ProtoReflect(), nil) },
+		"no mask":        func(p *monitorv1.Plan) { p.Operations = p.Operations[:len(p.Operations)-1] },
+		"another mask":   func(p *monitorv1.Plan) { p.Operations[len(p.Operations)-1].GetMask().Path = "/proc/other" },
+		"more terminals": func(p *monitorv1.Plan) { p.Operations[dev].GetDev().MaxPtys++ },
+		"a link in dev": func(p *monitorv1.Plan) {
+			p.Operations[dev].GetDev().Links = append(p.Operations[dev].GetDev().Links, &monitorv1.Symlink{Name: "x", Target: "null"})
+		},
+		"another order": func(p *monitorv1.Plan) {
+			n := len(p.Operations)
+			p.Operations[n-1], p.Operations[n-2] = p.Operations[n-2], p.Operations[n-1]
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := &monitorv1.Revise{Plan: proto.CloneOf(plan)}
+			change(r.GetPlan())
+			refuses(t, launch.CheckRevision(plan, r), wrong)
+		})
+	}
+	r := &monitorv1.Revise{Plan: proto.CloneOf(plan)}
+	r.Plan.Operations = append(r.Plan.Operations, bindOf(&monitorv1.Bind{Source: "/srv", Target: "/srv"}))
+	if err := launch.CheckRevision(plan, r); err != nil {
+		t.Errorf("a mount more: %v", err)
+	}
+}
+
+// alter makes a field of a message another, or all of its flags if none is named.
+func alter(m protoreflect.Message, f protoreflect.FieldDescriptor) {
+	if f == nil {
+		fields := m.Descriptor().Fields()
+		for i := range fields.Len() {
+			if fields.Get(i).Kind() == protoreflect.BoolKind {
+				alter(m, fields.Get(i))
+			}
+		}
+		return
+	}
+	switch {
+	case f.IsList():
+		list := m.Mutable(f).List()
+		if f.Message() != nil {
+			list.Append(list.NewElement())
+		} else {
+			list.Append(protoreflect.ValueOfString("x"))
+		}
+	case f.Message() != nil:
+		alter(m.Mutable(f).Message(), f.Message().Fields().Get(0))
+	case f.Kind() == protoreflect.BoolKind:
+		m.Set(f, protoreflect.ValueOfBool(!m.Get(f).Bool()))
+	case f.Kind() == protoreflect.StringKind:
+		m.Set(f, protoreflect.ValueOfString(m.Get(f).String()+"x"))
+	case f.Kind() == protoreflect.EnumKind:
+		m.Set(f, protoreflect.ValueOfEnum(m.Get(f).Enum()+1))
+	case f.Kind() == protoreflect.Uint64Kind:
+		m.Set(f, protoreflect.ValueOfUint64(m.Get(f).Uint()+1))
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
+
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
 )
 
@@ -21,21 +23,26 @@ func CheckRevision(plan *monitorv1.Plan, r *monitorv1.Revise) error {
 	if err := Check(next); err != nil {
 		return err
 	}
-	switch {
-	case plan.GetUuid() != next.GetUuid():
-		return invalid(s, "the plan is another domain's")
-	case namespaceFlags(plan.GetNamespaces()) != namespaceFlags(next.GetNamespaces()),
-		len(plan.GetShared()) != len(next.GetShared()),
-		idMap(plan.GetUidMap()).String() != idMap(next.GetUidMap()).String(),
-		idMap(plan.GetGidMap()).String() != idMap(next.GetGidMap()).String():
-		return invalid(s, "the plan has other namespaces")
-	case len(plan.GetConsoles()) != len(next.GetConsoles()):
-		return invalid(s, "the plan has %d consoles, not %d", len(next.GetConsoles()), len(plan.GetConsoles()))
+	if fixed(plan) != fixed(next) {
+		return invalid(s, "the plan differs in what a container keeps")
 	}
 	if err := checkRevisedNodes(r); err != nil {
 		return err
 	}
 	return checkRevisedMounts(r)
+}
+
+// fixed is what two plans of one container have in common, as text: all but the devices, and the memory, which is the policy's to change.
+func fixed(plan *monitorv1.Plan) string {
+	kept := proto.CloneOf(plan)
+	kept.Held, kept.MemoryLimitBytes = nil, 0
+	kept.Operations = slices.DeleteFunc(kept.Operations, func(op *monitorv1.Operation) bool { return removable(op) != "" })
+	for _, op := range kept.Operations {
+		if dev := op.GetDev(); dev != nil {
+			dev.Nodes = nil
+		}
+	}
+	return kept.String()
 }
 
 // checkRevisedNodes refuses nodes that do not come and go as the plan says.
