@@ -114,6 +114,13 @@ func (t *Tree) createOnce(parts []string, name string) error {
 		return err
 	}
 	defer func() { _ = at.Close() }()
+	if t.Version == 1 && !t.inherits() {
+		made, failed := at.mkdir(name, folderMode)
+		if failed == nil && !made {
+			failed = fmt.Errorf("make cgroup %s: %w", at.join(name), unix.EEXIST)
+		}
+		return failed
+	}
 	group, made, err := t.child(at, name, false)
 	if err != nil {
 		return err
@@ -123,7 +130,7 @@ func (t *Tree) createOnce(parts []string, name string) error {
 		return fmt.Errorf("make cgroup %s: %w", group.path, unix.EEXIST)
 	}
 	if t.Version == 2 {
-		err = group.addLeaf()
+		err = group.addLeaf(t.inherits())
 	}
 	if err != nil {
 		_ = at.rmdir(name)
@@ -131,9 +138,22 @@ func (t *Tree) createOnce(parts []string, name string) error {
 	return err
 }
 
+// inherits tells whether a folder of the tree must be given something of its parent's to be of use.
+func (t *Tree) inherits() bool {
+	if t.Version == 1 {
+		return t.Has("cpuset")
+	}
+	return slices.ContainsFunc(t.Controllers, func(c string) bool { return slices.Contains(distributed, c) })
+}
+
 // partition makes what is missing of a partition and opens it. It walks down by descriptors, so that all folders are of one
-// line whatever happens to the names.
+// line whatever happens to the names. One that is there, in a tree whose folders need nothing, is opened at once.
 func (t *Tree) partition(parts []string) (*folder, error) {
+	if !t.inherits() {
+		if at, err := t.root.sub(path.Join(parts...)); !gone(err) {
+			return at, err
+		}
+	}
 	at, err := t.root.sub("")
 	if err != nil {
 		return nil, err
@@ -151,7 +171,7 @@ func (t *Tree) partition(parts []string) (*folder, error) {
 
 // child makes and opens a folder, and hands it the parent's controllers.
 func (t *Tree) child(parent *folder, name string, partition bool) (*folder, bool, error) {
-	if t.Version == 2 {
+	if t.Version == 2 && t.inherits() {
 		if err := parent.distribute(); err != nil {
 			return nil, false, err
 		}
@@ -180,16 +200,18 @@ func (t *Tree) child(parent *folder, name string, partition bool) (*folder, bool
 	return f, made, nil
 }
 
-// addLeaf makes the child that holds the processes of a domain.
-func (f *folder) addLeaf() error {
+// addLeaf makes the child that holds the processes of a domain; inherits tells that it needs the controllers.
+func (f *folder) addLeaf(inherits bool) error {
 	if err := f.write("cgroup.max.descendants", guestGroups); err != nil {
 		return err
 	}
 	if err := f.write("cgroup.max.depth", guestDepth); err != nil {
 		return err
 	}
-	if err := f.distribute(); err != nil {
-		return err
+	if inherits {
+		if err := f.distribute(); err != nil {
+			return err
+		}
 	}
 	_, err := f.mkdir(Leaf, folderMode)
 	return err
