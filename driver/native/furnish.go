@@ -269,7 +269,7 @@ func (i *instance) deviceFailed(def, before *davitv1.Domain, err error) error {
 	case monitorv1.ErrorKind_ERROR_KIND_BUSY:
 		e.Reason = davitv1.ErrorReason_ERROR_REASON_DEVICE_BUSY
 	case monitorv1.ErrorKind_ERROR_KIND_STATE:
-		e.Reason = davitv1.ErrorReason_ERROR_REASON_DOMAIN_STATE
+		e.Reason, e.Message = davitv1.ErrorReason_ERROR_REASON_DOMAIN_STATE, "the domain has ended"
 	default:
 		e.Code, e.Reason = codeOf(told.Errno, e.Code, e.Reason)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 
@@ -104,16 +105,11 @@ func (d *Driver) reopen(ctx context.Context, spec driver.Spec) (*instance, error
 
 // connect finds the monitor; alive tells that it has a container that was made.
 func (i *instance) connect(ctx context.Context) (alive bool, err error) {
-	m, err := client.Dial(ctx, i.folder)
+	m, state, pidfd, err := findMonitor(ctx, i.folder)
 	if errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENOENT) {
 		return false, nil
 	}
 	if err != nil {
-		return false, i.refused("recover domain", err)
-	}
-	state, pidfd, err := m.State(ctx)
-	if err != nil {
-		_ = m.Close()
 		return false, i.refused("recover domain", err)
 	}
 	i.monitor = m
@@ -131,6 +127,29 @@ func (i *instance) connect(ctx context.Context) (alive bool, err error) {
 	default:
 		return true, nil
 	}
+}
+
+// findMonitor asks the monitor of a state folder how its container is. One that hangs up meanwhile is being killed, or lets go of who
+// was there before: it is asked anew until it answers or nobody listens.
+func findMonitor(ctx context.Context, folder *os.File) (m *client.Monitor, state *monitorv1.State, pidfd *os.File, err error) {
+	ctx, cancel := context.WithTimeout(ctx, undoTime)
+	defer cancel()
+	for wait := newPatience(); ; {
+		if m, err = client.Dial(ctx, folder); err == nil {
+			if state, pidfd, err = m.State(ctx); err == nil {
+				return m, state, pidfd, nil
+			}
+			_ = m.Close()
+		}
+		if !isDying(err) || wait.next(ctx) != nil {
+			return nil, nil, nil, err
+		}
+	}
+}
+
+// isDying tells the error of who takes connections and does not answer any more.
+func isDying(err error) bool {
+	return errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // group finds the cgroup of a domain: in the partition that its record names, so that finding all domains again does not
