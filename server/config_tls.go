@@ -37,8 +37,8 @@ type Role struct {
 
 // Limits bounds what one client does.
 type Limits struct {
-	Calls          int `toml:"calls" doc:"Calls in flight. Those that only look, and destroy, have a quarter more, so that they work while others wait."`
-	Watchers       int `toml:"watchers" doc:"Streams of events and logs."`
+	Calls          int `toml:"calls" doc:"Calls in flight. Those that only look, and destroy, have a quarter more, so that they work while others wait. At davit-ro.sock they are 96 at most."`
+	Watchers       int `toml:"watchers" doc:"Streams of events and logs. At davit-ro.sock they are 32 at most."`
 	CallsPerSecond int `toml:"calls_per_second" doc:"Calls that may begin in a second, in the long run."`
 	Burst          int `toml:"burst" doc:"Calls that may begin at once after a pause."`
 }

@@ -56,12 +56,12 @@ func (s *Server) openSockets() error {
 	}
 	err = s.openDoor(doorway{
 		name: AdminSocket, word: "daemon", mode: mode, gid: gid, grant: auth.Admin(gid),
-		connections: c.Socket.limits(), calls: adminLimits(), quota: c.Limits.quota(), services: s.services(false),
+		connections: c.Socket.limits(), calls: adminLimits(c.Limits.streams()), quota: c.Limits.quota(), services: s.services(false),
 	})
 	if err == nil && c.Socket.ReadOnly {
 		err = s.openDoor(doorway{
 			name: ReadOnlySocket, word: "read-only", mode: 0o666, gid: -1, grant: auth.ReadOnly,
-			connections: c.Socket.readLimits(), calls: readLimits(), quota: c.Limits.quota(), services: s.services(true),
+			connections: c.Socket.readLimits(), calls: readLimits(c.Limits.read().streams()), quota: c.Limits.read().quota(), services: s.services(true),
 		})
 	}
 	if err == nil && len(c.TLS.Listen) > 0 {
@@ -70,7 +70,7 @@ func (s *Server) openSockets() error {
 	if err == nil && c.Socket.Admin {
 		err = s.openDoor(doorway{
 			name: RootSocket, word: "admin", mode: 0o600, gid: -1, grant: auth.Admin(-1),
-			calls: adminLimits(), services: s.adminService,
+			calls: adminLimits(spareStreams), services: s.adminService,
 		})
 	}
 	return err

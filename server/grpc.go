@@ -14,7 +14,10 @@ import (
 
 // Limits of a connection. grpc has none of them by itself but those of the message.
 const (
-	maxStreams     = 64      // calls at once on a connection
+	// spareStreams are calls at once on a connection beyond those that the limits let a client have in flight: a call that is
+	// above them is told so at once, and does not wait in HTTP/2 for the end of others, nor keep those waiting that would
+	// end them.
+	spareStreams   = 64
 	maxMessage     = 2 << 20 // a request: a definition has at most 1 MiB
 	maxHeaders     = 16 << 10
 	handshakeLimit = 5 * time.Second
@@ -30,26 +33,41 @@ const (
 // Limits of a connection to the read-only socket, which every user of the host may open: together they bound what one
 // of them can make the daemon hold.
 const (
-	maxReadStreams = 16
+	// maxReadCalls, of which a quarter more are let in, and maxReadWatchers are what one user has at most, whatever the
+	// configuration allows.
+	maxReadCalls    = 96
+	maxReadWatchers = 32
+
 	maxReadMessage = 64 << 10 // no request to look holds a definition
 	maxReadHeaders = 8 << 10
 	// readWindow is how much of requests is taken before they are dealt with, of a call and of all; grpc has no less.
 	readWindow = 64 << 10
 )
 
+// streams is how many calls at once a connection has room for: all that a client may have in flight, and more.
+func (l Limits) streams() uint32 {
+	return uint32(l.Calls + l.Calls/4 + l.Watchers + spareStreams)
+}
+
+// read are the limits of who may only look.
+func (l Limits) read() Limits {
+	l.Calls, l.Watchers = min(l.Calls, maxReadCalls), min(l.Watchers, maxReadWatchers)
+	return l
+}
+
 // adminLimits are the limits of connections of those who may do everything.
-func adminLimits() []grpc.ServerOption {
+func adminLimits(streams uint32) []grpc.ServerOption {
 	return []grpc.ServerOption{
-		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxConcurrentStreams(streams),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxHeaderListSize(maxHeaders),
 	}
 }
 
 // readLimits are the limits of connections of those who may only look, their answers included; see [shelf].
-func readLimits() []grpc.ServerOption {
+func readLimits(streams uint32) []grpc.ServerOption {
 	return []grpc.ServerOption{
-		grpc.MaxConcurrentStreams(maxReadStreams),
+		grpc.MaxConcurrentStreams(streams),
 		grpc.MaxRecvMsgSize(maxReadMessage),
 		grpc.MaxHeaderListSize(maxReadHeaders),
 		grpc.StaticStreamWindowSize(readWindow),
@@ -63,9 +81,9 @@ func readLimits() []grpc.ServerOption {
 
 // networkLimits are the limits of connections from the network, whoever is there: of all, and of the answers that a client
 // does not read.
-func networkLimits() []grpc.ServerOption {
+func networkLimits(streams uint32) []grpc.ServerOption {
 	return append(
-		adminLimits(),
+		adminLimits(streams),
 		grpc.StatsHandler(shelves{garbage: new(collector)}),
 		grpc.ForceServerCodecV2(shelvingCodec{encoding.GetCodecV2(proto.Name)}),
 		grpc.ChainUnaryInterceptor(placeAnswer),

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -27,7 +26,7 @@ func (s *Server) openNetwork() error {
 	log := s.log.With(zap.String("socket", NetworkDoor))
 	s.network = auth.NewNetwork(policy, c.TLS.limits(), log)
 	d := doorway{
-		word: NetworkDoor, calls: networkLimits(), quota: c.Limits.quota(), services: s.networkServices,
+		word: NetworkDoor, calls: networkLimits(c.Limits.streams()), quota: c.Limits.quota(), services: s.networkServices,
 	}
 	server, err := s.newServer(d, s.network.Credentials())
 	if err != nil {
@@ -67,33 +66,4 @@ func (s *Server) tellPolicy(t TLS, p *auth.Policy) {
 	if time.Until(p.Ends()) < endsSoon {
 		s.log.Warn("the daemon's certificate ends soon", zap.String("certificate", t.Certificate), zap.Time("end", p.Ends()))
 	}
-}
-
-// Reload takes what may change without a new start from a configuration: who may call over the network. If it cannot be,
-// all stays as it was. Connections whose rights became less are ended. What else has changed is named in the log.
-func (s *Server) Reload(c Config) error {
-	if s.network == nil {
-		if len(c.TLS.Listen) > 0 {
-			s.log.Warn("configuration is read again; tls.listen holds from the next start on")
-		}
-		return nil
-	}
-	policy := auth.Denying()
-	if len(c.TLS.Listen) > 0 {
-		var err error
-		if policy, err = c.TLS.policy(); err != nil {
-			return fmt.Errorf("reload: %w", err)
-		}
-		s.tellPolicy(c.TLS, policy)
-	} else {
-		s.log.Warn("tls.listen is empty now: nobody on the network may do anything")
-	}
-	s.network.SetPolicy(policy)
-	cut := s.clients.CutOff()
-	if !slices.Equal(c.TLS.Listen, s.options.Config.TLS.Listen) || c.TLS.limits() != s.options.Config.TLS.limits() {
-		s.log.Warn("tls.listen and the limits of connections hold from the next start on")
-	}
-	s.log.Info("configuration is read again", zap.Int("roles", len(c.TLS.Role)), zap.Int("revoked", len(c.TLS.Revoked)),
-		zap.Int("connections_ended", cut))
-	return nil
 }

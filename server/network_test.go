@@ -37,16 +37,16 @@ func authority(t *testing.T) pki.Folder {
 }
 
 // onNetwork runs a daemon that listens on the network and gives its address.
-func onNetwork(t *testing.T, folder pki.Folder) (*house, string) {
+func onNetwork(t *testing.T, folder pki.Folder, change ...func(*server.Options)) (*house, string) {
 	t.Helper()
-	h := start(t, t.TempDir(), func(o *server.Options) {
+	h := start(t, t.TempDir(), append(change, func(o *server.Options) {
 		o.Config.TLS.Listen = []string{"127.0.0.1:0"}
 		o.Config.TLS.Certificate, o.Config.TLS.Key = folder.Certificate("server"), folder.Key("server")
 		o.Config.TLS.ClientCA = folder.Certificate("ca")
 		for _, role := range pki.Roles {
 			o.Config.TLS.Role = append(o.Config.TLS.Role, server.Role{SAN: "URI:" + pki.RoleURI(role), Role: role})
 		}
-	})
+	})...)
 	lines := h.logs.FilterMessage("davitd listens on the network").All()
 	if len(lines) != 1 {
 		t.Fatalf("the daemon says %d times that it listens", len(lines))

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/davitd/davit/domain"
 	"github.com/davitd/davit/internal/testenv"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 	"github.com/davitd/davit/server"
@@ -138,7 +140,7 @@ func TestReadOnlyLimits(t *testing.T) {
 		t.Errorf("64 KiB of name: %v", err)
 	}
 	client := davitv1.NewEventServiceClient(conn)
-	for n := range 16 {
+	for n := range 32 {
 		watch, err := client.WatchEvents(t.Context(), &davitv1.WatchEventsRequest{})
 		if err != nil {
 			t.Fatal(err)
@@ -147,9 +149,14 @@ func TestReadOnlyLimits(t *testing.T) {
 			t.Fatalf("watcher %d: %v", n, err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	if _, err := client.GetEventPosition(ctx, &davitv1.GetEventPositionRequest{}); status.Code(err) != codes.DeadlineExceeded {
-		t.Errorf("call 17 of a connection: %v", err)
+	watch, err := client.WatchEvents(t.Context(), &davitv1.WatchEventsRequest{})
+	if err == nil {
+		_, err = watch.Recv()
+	}
+	if e, ok := errors.AsType[*domain.Error](domain.FromStatus(err)); !ok || e.Detail["limit"] != "limits.watchers" || e.Detail["value"] != "32" {
+		t.Errorf("watcher 33 of a user: %v", err)
+	}
+	if _, err := client.GetEventPosition(t.Context(), &davitv1.GetEventPositionRequest{}); err != nil {
+		t.Errorf("another call on the connection: %v", err)
 	}
 }
