@@ -15,7 +15,8 @@ import (
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 )
 
-// caller is what every call goes through: request ids, another try while the daemon is away, typed errors.
+// caller is what every call goes through: request ids, another try while the daemon is away or has too many calls of this
+// caller, typed errors.
 type caller struct {
 	window   time.Duration
 	link     *link
@@ -49,6 +50,12 @@ func (c caller) unary(ctx context.Context, method string, req, reply any, conn *
 			wait.reset() // it was there for long, as in a wait for a domain
 		}
 		cut = cut || !answered(err)
+		if crowded(err) { // the daemon is there, and did nothing
+			if !wait.next(ctx) {
+				return err
+			}
+			continue
+		}
 		if !unavailable(err) || draining(err) && !cut || !c.link.reached.Load() {
 			return err
 		}
@@ -120,6 +127,16 @@ func draining(err error) bool {
 	var e *domain.Error
 	return errors.As(err, &e) && e.Reason == davitv1.ErrorReason_ERROR_REASON_DAEMON_DRAINING
 }
+
+// crowded tells that the daemon did not begin a call because this caller has as many in flight as it may, or begins them too
+// fast. Others of its calls will end: whatever the call is, it is made again a little later.
+func crowded(err error) bool {
+	var e *domain.Error
+	return errors.As(err, &e) && e.Reason == davitv1.ErrorReason_ERROR_REASON_LIMIT_REACHED && passing[e.Detail["limit"]]
+}
+
+// passing are the limits of what a caller does at a time. Those of connections are none: another connection is needed then.
+var passing = map[string]bool{"limits.calls": true, "limits.calls_per_second": true}
 
 // typedStream turns the statuses of a stream into errors of package domain; io.EOF stays.
 type typedStream struct{ grpc.ClientStream }

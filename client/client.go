@@ -11,7 +11,10 @@
 // davitv1), with three things added. Errors are *domain.Error, the same value that the daemon made. A call that changes something
 // carries a request id, so a call that was cut off is made again and acts once, also if the daemon was killed over it and
 // started anew; only a signal, a reboot or a reset may then come twice. And a daemon that restarts is waited for, as long
-// as the retry window of [WithRetry] and the call's own deadline allow; one that is being drained refuses changes at once.
+// as the retry window of [WithRetry] and the call's own deadline allow; one that is being drained refuses changes at once. The
+// same wait, longer each time and by chance, is made where this caller has as many calls in flight as the daemon allows it, or
+// begins them too fast (LIMIT_REACHED): such a call was not begun, so making it again is safe whatever it is. Other limits,
+// of connections, watchers and sizes, are told at once: waiting does not mend them.
 //
 // What is not one question and one answer has a type of its own: [Client.Watch] follows events and [Client.Log] the log
 // of a domain, and both carry on after the daemon restarts; [Client.Console] is a terminal of a domain; [Client.Exec]

@@ -38,6 +38,7 @@ func (c *Client) Log(ctx context.Context, name string, o LogOptions) iter.Seq2[*
 		for {
 			l.fresh = false
 			err := l.read(ctx)
+			l.begun = l.begun || l.fresh
 			if l.fresh {
 				again.reset()
 			}
@@ -49,7 +50,7 @@ func (c *Client) Log(ctx context.Context, name string, o LogOptions) iter.Seq2[*
 				return
 			case errors.Is(err, io.EOF):
 				return
-			case !o.Follow || !unavailable(err) || !c.link.reached.Load():
+			case !o.Follow || !resumable(err) || !c.link.reached.Load() || !unavailable(err) && !l.begun:
 				yield(nil, err)
 				return
 			case !again.next(ctx):
@@ -81,6 +82,7 @@ type logReader struct {
 	last  *timestamppb.Timestamp // time of the last line that was told
 	same  int                    // how many lines of that time were told
 	fresh bool                   // this stream told something
+	begun bool                   // a stream did
 	ended bool                   // the caller wants no more
 }
 

@@ -53,8 +53,8 @@ func WithReadOnly() Option {
 	return func(o *options) { o.readOnly = true }
 }
 
-// WithRetry sets how long calls wait for a daemon that went away, 10 s unless given. A daemon that never answered is
-// not waited for; 0 waits for none.
+// WithRetry sets how long calls wait for a daemon that went away, or for room among this caller's other calls, 10 s unless
+// given. A daemon that never answered is not waited for; 0 waits for none.
 func WithRetry(window time.Duration) Option {
 	return func(o *options) { o.retry = window }
 }

@@ -172,9 +172,16 @@ func truncated(err error) bool {
 	})
 }
 
-// resumable tells that a stream ended for a reason that does not concern the next one.
+// resumable tells that a stream ended for a reason that does not concern the next one. One that is a watcher too many may
+// be so because the daemon has not noticed yet that the one before is gone.
 func resumable(err error) bool {
-	return unavailable(err) || errors.Is(err, &domain.Error{
+	return unavailable(err) || crowded(err) || watchers(err) || errors.Is(err, &domain.Error{
 		Code: codes.ResourceExhausted, Reason: davitv1.ErrorReason_ERROR_REASON_WATCHER_TOO_SLOW,
 	})
+}
+
+// watchers tells that this caller has as many watchers as it may.
+func watchers(err error) bool {
+	var e *domain.Error
+	return errors.As(err, &e) && e.Reason == davitv1.ErrorReason_ERROR_REASON_LIMIT_REACHED && e.Detail["limit"] == "limits.watchers"
 }

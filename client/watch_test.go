@@ -157,6 +157,21 @@ func TestWatchResumes(t *testing.T) {
 	}
 }
 
+// TestWatchResumesInACrowd goes on when the daemon has too many watchers, or calls, of this caller for a while.
+func TestWatchResumesInACrowd(t *testing.T) {
+	j := newJournal("e", 1)
+	s := &stub{watch: j.watch}
+	c := s.connect(t)
+	got := follow(t, c, client.WatchOptions{})
+	expect(t, got, "at e1")
+	for n, limit := range []string{"limits.watchers", "limits.calls_per_second"} {
+		j.set(func() { j.end, j.newest = above(limit), uint64(2+2*n) })
+		expect(t, got, fmt.Sprint("e", 2+2*n))
+		j.set(func() { j.newest = uint64(3 + 2*n) })
+		expect(t, got, fmt.Sprint("e", 3+2*n))
+	}
+}
+
 // TestWatchTellsLoss reports history that is gone as a value and goes on with what is left.
 func TestWatchTellsLoss(t *testing.T) {
 	j := newJournal("e", 3)
