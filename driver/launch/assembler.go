@@ -42,6 +42,8 @@ type assembler struct {
 	hows map[[2]uint64]value
 	// left is the slot that holds how often paths may still be opened.
 	left value
+	// making is where places are made that are missing in a read-only root; number 0 if there is nothing like that.
+	making value
 	// names holds what values are, when the program is to be printed.
 	names map[uintptr]string
 	// pretended counts the descriptors that are only printed.
@@ -60,16 +62,20 @@ func newAssembler() *assembler {
 }
 
 // begin says what the instructions that follow belong to. It is called in so many places that its code in each of them would
-// be a good part of a monitor's program; so is call.
+// be a good part of a monitor's program; so are the others that are not to be inlined.
 //
 //go:noinline
 func (a *assembler) begin(s step) { a.steps = append(a.steps, s) }
 
 // slot reserves a slot.
+//
+//go:noinline
 func (a *assembler) slot() value { return a.reserve(1) }
 
 // reserve reserves a row of slots and gives the first. Past the end all are slot 0, and the program is refused by
 // [assembler.check].
+//
+//go:noinline
 func (a *assembler) reserve(n int) value {
 	first := a.used
 	a.used += n
@@ -107,6 +113,8 @@ func (a *assembler) call(trap uintptr, args ...value) call {
 }
 
 // to names the slot for the result.
+//
+//go:noinline
 func (c call) to(s value) call {
 	c.a.code[c.i].out = int32(s.n)
 	return c
@@ -118,15 +126,21 @@ func (c call) exactly(n uintptr) {
 }
 
 // then names the place to go on at after success.
+//
+//go:noinline
 func (c call) then(label int32) call {
 	c.a.code[c.i].then = label
 	return c
 }
 
 // ignore makes an error a success.
+//
+//go:noinline
 func (c call) ignore(errno syscall.Errno) call { return c.on(errno, 0) }
 
 // on names the place to go on at after an error.
+//
+//go:noinline
 func (c call) on(errno syscall.Errno, label int32) call {
 	in := &c.a.code[c.i]
 	for i := range in.on {
@@ -139,6 +153,8 @@ func (c call) on(errno syscall.Errno, label int32) call {
 }
 
 // label makes a place that can be gone to; mark says where it is.
+//
+//go:noinline
 func (a *assembler) label() int32 {
 	a.labels = append(a.labels, 0)
 	return int32(len(a.labels) - 1)
@@ -198,6 +214,8 @@ func (a *assembler) vector(label string, list []string) value {
 }
 
 // file is an open file as an argument. A program that is only printed has none; numbers stand in for them.
+//
+//go:noinline
 func (a *assembler) file(f *os.File, label string) value {
 	if f == nil {
 		a.pretended++

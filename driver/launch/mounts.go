@@ -37,12 +37,19 @@ func (a *assembler) assembleMounts(t *tree) {
 		a.open(here, vaultPath+"/"+vaultFolder, 0, unix.RESOLVE_NO_SYMLINKS).to(m.folder)
 	}
 	a.begin(step{operation: "attach root"})
-	if len(t.plan.GetOperations()) > 0 && waits(t.plan, t.plan.GetOperations()[0]) {
+	ops := t.plan.GetOperations()
+	alone := len(ops) > 0 && waits(t.plan, ops[0])
+	if alone {
 		m.root = m.waiting(0)
+	}
+	if m.rootIsReadOnly() {
+		if m.making = a.file(t.making, "root to make places in"); alone {
+			m.making = m.waiting(len(ops))
+		}
 	}
 	a.call(unix.SYS_MOVE_MOUNT, m.root, a.text(""), here, a.text("/"), num(unix.MOVE_MOUNT_F_EMPTY_PATH))
 	steps := stepsOf(t.plan)
-	for i, op := range t.plan.GetOperations() {
+	for i, op := range ops {
 		a.begin(steps[i])
 		m.operation(i, op)
 	}
@@ -143,14 +150,10 @@ func (m *mounting) cloneOf(source value) value {
 	return clone
 }
 
-// setReadOnly makes a mount, and if recursive those below it, read-only.
-func (m *mounting) setReadOnly(mount value, recursive bool) {
-	flags := uint64(emptyPath)
-	if recursive {
-		flags |= unix.AT_RECURSIVE
-	}
+// setReadOnly makes a mount, and those below it, read-only.
+func (m *mounting) setReadOnly(mount value) {
 	attr := m.words("{RDONLY}", unix.MOUNT_ATTR_RDONLY, 0, 0, 0)
-	m.call(unix.SYS_MOUNT_SETATTR, mount, m.text(""), num(flags), attr, num(32))
+	m.call(unix.SYS_MOUNT_SETATTR, mount, m.text(""), num(emptyPath|unix.AT_RECURSIVE), attr, num(32))
 }
 
 // innerBind mounts a path of the container at another place, a folder or a file.
@@ -169,7 +172,7 @@ func (m *mounting) innerBind(b *monitorv1.InnerBind) {
 func (m *mounting) innerClone(source value, b *monitorv1.InnerBind) value {
 	clone := m.cloneOf(source)
 	if b.GetReadOnly() {
-		m.setReadOnly(clone, true)
+		m.setReadOnly(clone)
 	}
 	return clone
 }
@@ -246,7 +249,7 @@ func (m *mounting) readOnly(r *monitorv1.ReadOnly) {
 		clones[i] = m.writable(path)
 	}
 	clone := m.cloneOf(target)
-	m.setReadOnly(clone, true)
+	m.setReadOnly(clone)
 	m.move(clone, target)
 	for i, path := range r.GetExcept() {
 		m.cover(path, clones[i])
@@ -290,9 +293,6 @@ func (m *mounting) loopbackUp() {
 // enter makes the new root the root, and drops the host's tree.
 func (m *mounting) enter() {
 	m.begin(step{operation: "enter root"})
-	if m.rootIsReadOnly() {
-		m.setReadOnly(m.root, false)
-	}
 	m.call(unix.SYS_FCHDIR, m.root)
 	m.call(unix.SYS_PIVOT_ROOT, m.text("."), m.text("."))
 	m.call(unix.SYS_UMOUNT2, m.text("."), num(unix.MNT_DETACH))

@@ -19,6 +19,8 @@ type tree struct {
 	owner owner
 	// root is the container's root.
 	root *os.File
+	// making is a root that is bound read-only once more, in which what is to be mounted on can be made; nil if there is none.
+	making *os.File
 	// mounts are those of the operations that have one, by index.
 	mounts []*os.File
 	// vault holds what masks are made of, and a null device.
@@ -47,7 +49,7 @@ func prepareTree(plan *monitorv1.Plan, who owner, held []*os.File, fail func(int
 }
 
 func (t *tree) prepare() error {
-	vault, err := makeVault(len(t.plan.GetOperations()))
+	vault, err := makeVault(len(t.plan.GetOperations()) + 1)
 	if err != nil {
 		return failed(step{operation: "make masks"}, err)
 	}
@@ -79,12 +81,13 @@ func (t *tree) prepareOperations() error {
 	return nil
 }
 
-// hostMounts are the mounts of the host that a container with a user namespace must not change, by operation.
+// hostMounts are the mounts of the host that a container with a user namespace must not change, by operation. The last is the one in
+// which mount points are made, which the container never sees.
 func (t *tree) hostMounts() []*os.File {
-	mounts := make([]*os.File, len(t.mounts))
+	mounts := make([]*os.File, len(t.mounts)+1)
 	for i, op := range t.plan.GetOperations() {
 		if waits(t.plan, op) {
-			mounts[i] = t.mounts[i]
+			mounts[i], mounts[len(t.mounts)] = t.mounts[i], t.making
 		}
 	}
 	return mounts
@@ -128,26 +131,33 @@ func (t *tree) prepareOperation(i int, op *monitorv1.Operation) (err error) {
 	return err
 }
 
-// bindRoot clones a folder of the host. The topmost mount stays writable for now, for mount points may have to be made
-// in it; the child makes it read-only at the end.
-func (t *tree) bindRoot(r *monitorv1.RootBind) (*os.File, error) {
+// bindRoot clones a folder of the host. One that is to be read-only is so from the beginning: only what a mount has when the
+// mount table is copied cannot be taken from it in there. It is cloned once more, for mount points may have to be made in it.
+func (t *tree) bindRoot(r *monitorv1.RootBind) (mount *os.File, err error) {
 	dir, err := fs.OpenDir(r.GetSource())
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = dir.Close() }()
-	mount, err := fs.Clone(dir)
-	if err == nil && r.GetMapped() {
+	if !r.GetReadOnly() {
+		return t.cloneOf(dir, fs.Clone, r.GetMapped(), 0)
+	}
+	if t.making, err = t.cloneOf(dir, fs.CloneOne, r.GetMapped(), 0); err != nil {
+		return nil, err
+	}
+	return t.cloneOf(dir, fs.Clone, r.GetMapped(), unix.MOUNT_ATTR_RDONLY)
+}
+
+// cloneOf clones what is mounted at an open file, and gives the clone what it is to have.
+func (t *tree) cloneOf(source *os.File, clone func(*os.File) (*os.File, error), mapped bool, attributes uint64) (*os.File, error) {
+	mount, err := clone(source)
+	if err == nil && mapped {
 		mount, err = t.mapped(mount)
 	}
-	if err != nil || !r.GetReadOnly() {
+	if err != nil || attributes == 0 {
 		return mount, err
 	}
-	err = fs.SetAttributes(mount, unix.MOUNT_ATTR_RDONLY, 0, true)
-	if err == nil {
-		err = fs.SetAttributes(mount, 0, unix.MOUNT_ATTR_RDONLY, false)
-	}
-	if err != nil {
+	if err := fs.SetAttributes(mount, attributes, 0, true); err != nil {
 		_ = mount.Close()
 		return nil, err
 	}
@@ -160,24 +170,7 @@ func (t *tree) bind(b *monitorv1.Bind) (*os.File, error) {
 		return nil, err
 	}
 	defer func() { _ = source.Close() }()
-	mount, err := fs.Clone(source)
-	if err != nil {
-		return nil, err
-	}
-	if b.GetMapped() {
-		if mount, err = t.mapped(mount); err != nil {
-			return nil, err
-		}
-	}
-	attributes := attributesOf(b.GetFlags(), b.GetReadOnly())
-	if attributes == 0 {
-		return mount, nil
-	}
-	if err := fs.SetAttributes(mount, attributes, 0, true); err != nil {
-		_ = mount.Close()
-		return nil, err
-	}
-	return mount, nil
+	return t.cloneOf(source, fs.Clone, b.GetMapped(), attributesOf(b.GetFlags(), b.GetReadOnly()))
 }
 
 func (t *tree) tmpfs(m *monitorv1.Tmpfs) (*os.File, error) {
@@ -293,7 +286,7 @@ func (t *tree) openTerminals() error {
 
 // close lets go of all mounts but those of the terminals.
 func (t *tree) close() {
-	for _, f := range append([]*os.File{t.root, t.shm, t.mqueue, t.userns}, t.mounts...) {
+	for _, f := range append([]*os.File{t.root, t.making, t.shm, t.mqueue, t.userns}, t.mounts...) {
 		if f != nil {
 			_ = f.Close()
 		}

@@ -70,7 +70,7 @@ func (a *assembler) target(root value, name string, folder bool, resolve uint64)
 	}
 	last := len(parts) - 1
 	parent := a.walk(root, parts[:last], resolve, a.slot())
-	a.call(unix.SYS_MKNODAT, parent, a.text(parts[last]), num(unix.S_IFREG|0o644), num(0)).ignore(syscall.EEXIST)
+	a.makePlace(root, parent, parts, resolve, unix.SYS_MKNODAT, unix.S_IFREG|0o644)
 	a.open(root, name, wantAny, resolve).to(found)
 	a.mark(done)
 	return found
@@ -82,12 +82,30 @@ func (a *assembler) walk(root value, folders []string, resolve uint64, at value)
 	for i, name := range folders {
 		next := a.label()
 		a.open(root, path.Join(folders[:i+1]...), wantFolder, resolve).to(at).then(next).ignore(syscall.ENOENT)
-		a.call(unix.SYS_MKDIRAT, parent, a.text(name), num(0o755)).ignore(syscall.EEXIST)
+		a.makePlace(root, parent, folders[:i+1], resolve, unix.SYS_MKDIRAT, 0o755)
 		a.open(parent, name, wantFolder|unix.O_NOFOLLOW, inRootPlain).to(at)
 		a.mark(next)
 		parent = at
 	}
 	return parent
+}
+
+// makePlace makes the last part of a path in the folder of those before. In a root that is read-only it is made by another
+// mount of the same folder, unless the path has left that for what was mounted before.
+func (a *assembler) makePlace(root, parent value, parts []string, resolve uint64, trap uintptr, mode uint64) {
+	last := len(parts) - 1
+	folder, name, made := orDot(path.Join(parts[:last]...)), a.text(parts[last]), a.label()
+	first := a.call(trap, parent, name, num(mode)).on(syscall.EEXIST, made)
+	if a.making != (value{}) {
+		first.then(made).ignore(syscall.EROFS)
+		dir, elsewhere := a.slot(), a.label()
+		a.open(root, folder, wantFolder, resolve|unix.RESOLVE_NO_XDEV).on(syscall.EXDEV, elsewhere)
+		a.open(a.making, folder, wantFolder, resolve).to(dir)
+		a.call(trap, dir, name, num(mode)).then(made).on(syscall.EEXIST, made)
+		a.mark(elsewhere)
+		a.call(trap, parent, name, num(mode))
+	}
+	a.mark(made)
 }
 
 func num(n uint64) value { return value{n: uintptr(n)} }

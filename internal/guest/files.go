@@ -217,6 +217,25 @@ func remount(args []string) error {
 	return nil
 }
 
+// unlock makes a mount writable, in the newer way.
+func unlock(args []string) error {
+	attr := unix.MountAttr{Attr_clr: unix.MOUNT_ATTR_RDONLY}
+	if err := unix.MountSetattr(unix.AT_FDCWD, args[0], 0, &attr); err != nil {
+		return err
+	}
+	say("unlocked", args[0])
+	return nil
+}
+
+// bind mounts a folder on another, and all that is below it: SOURCE TARGET.
+func bind(args []string) error {
+	if err := unix.Mount(args[0], args[1], "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return err
+	}
+	say("bound", args[1])
+	return nil
+}
+
 // umount unmounts a target.
 func umount(args []string) error {
 	if err := unix.Unmount(args[0], unix.MNT_DETACH); err != nil {

@@ -21,6 +21,7 @@ import (
 // commands by name.
 var commands = map[string]func(args []string) error{
 	"args":    args,
+	"bind":    bind,
 	"cat":     cat,
 	"chown":   chown,
 	"fchmod":  chmod,
@@ -50,6 +51,7 @@ var commands = map[string]func(args []string) error{
 	"tty":     tty,
 	"umask":   umask,
 	"umount":  umount,
+	"unlock":  unlock,
 	"write":   write,
 }
 
