@@ -8,7 +8,10 @@ import (
 	"sync"
 )
 
-const idName = "id"
+const (
+	idName  = "id"
+	idBytes = 11 // ten digits and the end of the line
+)
 
 // counter counts the numbers of running domains. The last one stands in a file of one length that is written in place
 // before the number is used, so that it is not used again by a daemon that follows.
@@ -27,8 +30,9 @@ func (c *counter) open(run, status *folder) error {
 	c.file = file
 	b := make([]byte, 16)
 	n, _ := file.ReadAt(b, 0)
-	last, err := strconv.ParseUint(strings.TrimSpace(string(b[:n])), 10, 32)
-	if err != nil {
+	last, err := strconv.ParseUint(strings.TrimSuffix(string(b[:n]), "\n"), 10, 32)
+	if err != nil || n != idBytes { // a part of a number is another
+		last = 0
 		if err = file.Truncate(0); err != nil { // new, or not what was written
 			return err
 		}
