@@ -60,6 +60,7 @@ func TestDeviceFaults(t *testing.T) {
 	spec := h.spec("ln -s /etc /linked; echo mine > /dev/sdt; trap 'exit 3' TERM; echo up; sleep infinity & wait")
 	i := start(t, d, spec)
 	booted(t, i, 0, "up")
+	const gone = davitv1.ErrorReason_ERROR_REASON_OBJECT_NOT_FOUND
 	const lacks, failed = davitv1.ErrorReason_ERROR_REASON_HOST_UNSUPPORTED, davitv1.ErrorReason_ERROR_REASON_DEVICE_FAILED
 	image1 := &davitv1.Filesystem{Type: davitv1.FilesystemType_FILESYSTEM_TYPE_FILE, SourceFile: image, TargetDir: "/mnt"}
 	for _, test := range []struct {
@@ -69,7 +70,7 @@ func TestDeviceFaults(t *testing.T) {
 		text   string
 		live   bool // only what a guest did is in the way
 	}{
-		{"no image", file(filepath.Join(dir, "gone.img"), "sda"), lacks, "does not exist", false},
+		{"no image", file(filepath.Join(dir, "gone.img"), "sda"), gone, "does not exist", false},
 		{"a folder for an image", file(dir, "sda"), lacks, "a folder", false},
 		{"a device for an image", file("/dev/null", "sda"), lacks, "a character device", false},
 		{"too small", file(tiny, "sda"), lacks, "512 at least", false},
@@ -78,7 +79,7 @@ func TestDeviceFaults(t *testing.T) {
 			"that is of type file", false,
 		},
 		{"a block device for a character device", misc("/dev/loop0"), lacks, "a block device", false},
-		{"no character device", misc("/dev/davit-gone"), lacks, "does not exist", false},
+		{"no character device", misc("/dev/davit-gone"), gone, "does not exist", false},
 		{"no filesystem", mounted(image1), lacks, "no filesystem that is known", false},
 		{"the guest's own file", file(image, "sdt"), failed, "/dev/sdt", true},
 		{

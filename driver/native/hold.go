@@ -234,6 +234,9 @@ func sourceFailed(op, name string, n need, err error) error {
 		Violations: []domain.Violation{violation(n.field, n.xmlPath, "%v", err)},
 		Detail:     map[string]string{"feature": n.field, "device": n.alias, "object": n.path},
 	}
+	if isAbsent(err) {
+		return notThere(e)
+	}
 	if busy, ok := errors.AsType[*busyError](err); ok {
 		e.Reason, e.Message, e.Detail["owner"] = davitv1.ErrorReason_ERROR_REASON_RESOURCE_BUSY, busy.Error(), busy.owner
 		e.Violations = nil

@@ -36,7 +36,7 @@ func (d *Driver) lookAt(n need) Source {
 	}
 	at, s, err := resolve(n)
 	if err != nil {
-		return Source{Missing: err.Error()}
+		return Source{Missing: err.Error(), Absent: isAbsent(err)}
 	}
 	defer func() { _ = at.Close() }()
 	if !n.mounted {
@@ -84,7 +84,7 @@ func resolve(n need) (*os.File, Source, error) {
 	fd, err := unix.Open(n.path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	switch {
 	case errors.Is(err, unix.ENOENT):
-		return nil, Source{}, fmt.Errorf("%q does not exist", n.path)
+		return nil, Source{}, &absentError{n.path}
 	case err != nil:
 		return nil, Source{}, fmt.Errorf("look at %q: %w", n.path, err)
 	}
@@ -98,6 +98,16 @@ func resolve(n need) (*os.File, Source, error) {
 		return nil, Source{}, errors.Join(err, at.Close())
 	}
 	return at, s, nil
+}
+
+// absentError tells that there is nothing of a name on the host.
+type absentError struct{ path string }
+
+func (e *absentError) Error() string { return fmt.Sprintf("%q does not exist", e.path) }
+
+func isAbsent(err error) bool {
+	_, absent := errors.AsType[*absentError](err)
+	return absent
 }
 
 // identify tells what a source is, and refuses one of the wrong kind.

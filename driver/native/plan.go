@@ -61,7 +61,7 @@ func Plan(def *davitv1.Domain, facts Facts) (*monitorv1.Plan, error) {
 	if err := checkDevices(def, facts); err != nil {
 		return nil, err
 	}
-	if err := hostLacks("plan domain", def.GetName(), slices.Concat(unfit(def, facts), unconfined(def, facts), absentSources(def, facts))...); err != nil {
+	if err := checkHost(def, facts); err != nil {
 		return nil, err
 	}
 	ids := l.idMaps()

@@ -1,8 +1,10 @@
 package native
 
 import (
+	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -69,6 +71,30 @@ func ownerOfNode(taken map[string]string, name string) string {
 		}
 	}
 	return taken[name+"/"]
+}
+
+// checkHost refuses what the host has not. If that is nothing but files and devices that there are not, the reason is theirs: the host
+// could have them.
+func checkHost(def *davitv1.Domain, facts Facts) error {
+	sources := absentSources(def, facts)
+	list := slices.Concat(unfit(def, facts), unconfined(def, facts), sources)
+	err := hostLacks("plan domain", def.GetName(), list...)
+	absent := 0
+	for _, s := range facts.Sources {
+		if s.Absent {
+			absent++
+		}
+	}
+	if e, ok := errors.AsType[*domain.Error](err); ok && len(list) == len(sources) && absent == len(sources) {
+		return notThere(e)
+	}
+	return err
+}
+
+// notThere makes an error one of files or devices of the host that there are not. Its code stays: it is not the domain that is not found.
+func notThere(e *domain.Error) error {
+	e.Reason, e.Message = davitv1.ErrorReason_ERROR_REASON_OBJECT_NOT_FOUND, "what it names is not there"
+	return e
 }
 
 // absentSources are the devices of a definition that this host has not, and the limits of space that it cannot keep.

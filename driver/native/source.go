@@ -32,8 +32,9 @@ type Source struct {
 	Alone bool `json:"alone,omitempty"`
 	// Content names what is used, wherever it is found: a file or a block device.
 	Content string `json:"content,omitempty"`
-	// Missing is why it cannot be had; the rest is then empty.
+	// Missing is why it cannot be had; the rest is then empty. Absent tells that there is nothing of its name.
 	Missing string `json:"-"`
+	Absent  bool   `json:"-"`
 }
 
 // sourceKind is what a device of a definition is made of.
