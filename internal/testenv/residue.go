@@ -63,8 +63,13 @@ func lockHost(tb testing.TB) {
 		if err != nil {
 			tb.Fatal(err)
 		}
+		asked := time.Now()
 		if err := unix.Flock(int(file.Fd()), unix.LOCK_EX); err != nil {
 			tb.Fatal(err)
+		}
+		// What a test takes is not what it waited for.
+		if waited := time.Since(asked); waited > time.Second {
+			tb.Logf("waited %s for the tests of other processes", waited.Round(time.Second))
 		}
 		held.file = file
 	}
