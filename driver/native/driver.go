@@ -146,7 +146,7 @@ func New(o Options) (*Driver, error) {
 	if err := o.Pool.check(); err != nil {
 		return nil, err
 	}
-	d := &Driver{opts: o, log: o.Logger, ids: ids{o.Pool, o.Instance, o.HomeDir}, lives: make(map[string]*instance)}
+	d := &Driver{opts: o, log: o.Logger, ids: newIDs(o.Pool, o.Instance, o.HomeDir), lives: make(map[string]*instance)}
 	if err := d.open(); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -206,6 +206,7 @@ func (d *Driver) Close() error {
 	if d.network != nil {
 		errs = append(errs, d.network.Close())
 	}
+	d.ids.close()
 	for _, f := range []*os.File{d.program, d.run, d.states.dir} {
 		if f != nil {
 			errs = append(errs, f.Close())

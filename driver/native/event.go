@@ -302,7 +302,7 @@ func (i *instance) restarted(x *monitorv1.Restarted) driver.Restarted {
 	if x.GetCount() > i.record.Restarts {
 		i.record.Restarts, i.record.InitPID, i.record.OOMBase = x.GetCount(), int(x.GetPid()), i.oomKills()
 		// A record that is old costs nothing but the exactness of what a later davitd tells of an OOM kill.
-		_ = writeRecord(i.folder, i.record, false)
+		_ = writeRecord(i.folder, i.record)
 	}
 	return driver.Restarted{
 		InitPID: x.GetPid(), Count: x.GetCount(), Backoff: time.Duration(x.GetBackoffNs()), Cause: causeOf(x.GetCause()),

@@ -54,7 +54,7 @@ func Undefine(p Pool) error {
 	}
 	for _, c := range l.Claims {
 		if !c.Given {
-			err = errors.Join(err, ids{pool: p.withDefaults(), instance: c.Instance}.forget(c.UUID))
+			err = errors.Join(err, newIDs(p.withDefaults(), c.Instance, "").forget(c.UUID))
 		}
 	}
 	return err

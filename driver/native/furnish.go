@@ -155,7 +155,7 @@ func (i *instance) remember(sources map[string]Source, revising bool) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.record.Sources, i.record.Revising = sources, revising
-	return writeRecord(i.folder, i.record, false)
+	return writeRecord(i.folder, i.record)
 }
 
 func (i *instance) isRevising() bool {

@@ -102,17 +102,26 @@ type ids struct {
 	pool     Pool
 	instance string
 	home     string // a folder of davitd's that outlives the boot
+	view     *view
 }
+
+func newIDs(pool Pool, instance, home string) ids { return ids{pool, instance, home, new(view)} }
 
 // allocate gives a domain the range that it has, or one that nobody has; fresh tells that it is the latter. The range is the domain's
 // until forget. One that meanwhile belongs to a user of the host, or is not as long as those of the pool, is changed for another.
+//
+// Almost always a domain has one, from its first start or its definition. To find that takes no lock, and no look at the list of all.
 func (a ids) allocate(uuid string) (given Range, fresh bool, err error) {
+	taken, err := a.subordinate()
+	if err != nil {
+		return Range{}, false, err
+	}
+	usable := func(own Range) bool { return own.Count == a.pool.Size && !slices.ContainsFunc(taken, own.overlaps) }
+	if own, ok, _, unseen := a.look(uuid); unseen == nil && ok && usable(own) {
+		return own, false, nil
+	}
 	err = a.update(func(l *ledger) error {
-		taken, failed := a.subordinate()
-		if failed != nil {
-			return failed
-		}
-		if own, ok := l.allotted(a.instance, uuid); ok && own.Count == a.pool.Size && !slices.ContainsFunc(taken, own.overlaps) {
+		if own, ok := l.allotted(a.instance, uuid); ok && usable(own) {
 			given = own
 			return nil
 		}
@@ -139,15 +148,8 @@ func (a ids) allocate(uuid string) (given Range, fresh bool, err error) {
 // allotted is the range that a domain has, the first of the pool if it has none yet. It waits for nobody: what is told is what was so
 // a moment ago.
 func (a ids) allotted(uuid string) Range {
-	dir, err := openFolder(a.pool.Dir)
-	if err != nil {
-		return a.pool.slot(0)
-	}
-	defer func() { _ = dir.Close() }()
-	if l, err := readLedger(dir); err == nil {
-		if own, ok := l.allotted(a.instance, uuid); ok {
-			return own
-		}
+	if own, ok, _, err := a.look(uuid); err == nil && ok {
+		return own
 	}
 	return a.pool.slot(0)
 }
@@ -188,6 +190,9 @@ func (a ids) claim(uuid, folder string, m maps) error {
 
 // release gives back what a domain has as long as it runs.
 func (a ids) release(uuid string) error {
+	if _, _, given, err := a.look(uuid); err == nil && !given {
+		return nil
+	}
 	return a.dropAll(func(c claim) bool { return c.UUID == uuid && c.Given })
 }
 
@@ -313,16 +318,20 @@ func flock(f *os.File) error {
 }
 
 func readLedger(dir *os.File) (*ledger, error) {
-	l := new(ledger)
 	text, err := readAt(dir, ledgerName, ledgerBytes)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return l, nil
-	case err != nil:
+	if errors.Is(err, fs.ErrNotExist) {
+		return new(ledger), nil
+	}
+	if err != nil {
 		return nil, err
 	}
+	return parseLedger(dir.Name(), text)
+}
+
+func parseLedger(dir string, text []byte) (*ledger, error) {
+	l := new(ledger)
 	if err := json.Unmarshal(text, l); err != nil {
-		return nil, fmt.Errorf("read %q: %w", filepath.Join(dir.Name(), ledgerName), err)
+		return nil, fmt.Errorf("read %q: %w", filepath.Join(dir, ledgerName), err)
 	}
 	return l, nil
 }

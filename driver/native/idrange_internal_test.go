@@ -32,7 +32,7 @@ func state(t *testing.T) string {
 
 func TestRangesAreExclusive(t *testing.T) {
 	p, home := pool(t), state(t)
-	one, two := ids{p, "aaaaaaaa", home}, ids{p, "bbbbbbbb", home}
+	one, two := newIDs(p, "aaaaaaaa", home), newIDs(p, "bbbbbbbb", home)
 	seen := map[Range]string{}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -73,7 +73,7 @@ func TestRangesAreExclusive(t *testing.T) {
 
 // A domain has one range for as long as it is defined; one that was given back rests while others are free.
 func TestRangesRest(t *testing.T) {
-	a := ids{pool(t), "aaaaaaaa", state(t)}
+	a := newIDs(pool(t), "aaaaaaaa", state(t))
 	first := allocated(t, a, "x", true)
 	if err := a.release("x"); err != nil { // a run ends
 		t.Fatal(err)
@@ -97,7 +97,7 @@ func TestRangesRest(t *testing.T) {
 
 // A range that no longer suits is changed for another: a user of the host has got it, or those of the pool are longer now.
 func TestRangesThatSuitNoMore(t *testing.T) {
-	a := ids{pool(t), "aaaaaaaa", state(t)}
+	a := newIDs(pool(t), "aaaaaaaa", state(t))
 	first := allocated(t, a, "x", true)
 	line := fmt.Sprintf("bob:%d:1\n", first.Start+first.Count-1)
 	if err := os.WriteFile(a.pool.Subordinate[0], []byte(line), 0o600); err != nil {
@@ -144,9 +144,9 @@ func claimsOf(t *testing.T, p Pool) []claim {
 func TestRangesOfTheGoneAreFree(t *testing.T) {
 	p := pool(t)
 	p.Count = 1
-	a := ids{p, "aaaaaaaa", filepath.Join(t.TempDir(), "gone")}
+	a := newIDs(p, "aaaaaaaa", filepath.Join(t.TempDir(), "gone"))
 	allocated(t, a, "x", true)
-	b := ids{p, "bbbbbbbb", state(t)}
+	b := newIDs(p, "bbbbbbbb", state(t))
 	if _, _, err := b.allocate("y"); err != nil {
 		t.Errorf("the range of a davitd that is gone is held: %v", err)
 	}
@@ -154,7 +154,7 @@ func TestRangesOfTheGoneAreFree(t *testing.T) {
 
 func TestSweepOfRanges(t *testing.T) {
 	p, folder := pool(t), state(t)
-	a, b := ids{p, "aaaaaaaa", folder}, ids{p, "bbbbbbbb", folder}
+	a, b := newIDs(p, "aaaaaaaa", folder), newIDs(p, "bbbbbbbb", folder)
 	for _, uuid := range []string{"x", "y", "z"} {
 		allocated(t, a, uuid, true)
 	}
@@ -187,7 +187,7 @@ func mapOf(outside, count uint32) maps {
 
 func TestGivenRangesConflict(t *testing.T) {
 	folder := state(t)
-	a, m := ids{pool(t), "aaaaaaaa", folder}, mapOf
+	a, m := newIDs(pool(t), "aaaaaaaa", folder), mapOf
 	if err := a.claim("x", folder, m(5000, 10)); err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +228,7 @@ func TestPoolIsChecked(t *testing.T) {
 }
 
 func TestBrokenLedgerIsTold(t *testing.T) {
-	a := ids{pool(t), "aaaaaaaa", t.TempDir()}
+	a := newIDs(pool(t), "aaaaaaaa", t.TempDir())
 	if err := os.MkdirAll(a.pool.Dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +248,7 @@ func TestThousandRanges(t *testing.T) {
 	var all []Range
 	var wg sync.WaitGroup
 	for davitd := range 20 {
-		a := ids{p, fmt.Sprintf("davitd%02d", davitd), home}
+		a := newIDs(p, fmt.Sprintf("davitd%02d", davitd), home)
 		wg.Go(func() {
 			for i := range 50 {
 				r, fresh, err := a.allocate(fmt.Sprintf("uuid-%d", i))

@@ -77,7 +77,7 @@ func (i *instance) amend(change func(*record)) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	change(&i.record)
-	if err := writeRecord(i.folder, i.record, false); err != nil {
+	if err := writeRecord(i.folder, i.record); err != nil {
 		return fmt.Errorf("write record: %w", err)
 	}
 	return nil

@@ -65,18 +65,15 @@ func openStates(path string) (states, error) {
 // path is where a domain's state is.
 func (s states) path(uuid string) string { return filepath.Join(s.dir.Name(), uuid) }
 
-// create makes a domain's folder with the record of its start, on disk before it returns. If there is one it is
-// fs.ErrExist.
+// create makes a domain's folder with the record of its start. If there is one it is fs.ErrExist. It waits for no disk: all that the
+// record is there to find ends with the host's boot, and the folder alone tells of a record that the power took.
 func (s states) create(r record) (*os.File, error) {
 	if err := unix.Mkdirat(int(s.dir.Fd()), r.UUID, 0o700); err != nil {
 		return nil, &fs.PathError{Op: "mkdir", Path: s.path(r.UUID), Err: err}
 	}
 	folder, err := s.open(r.UUID)
 	if err == nil {
-		err = writeRecord(folder, r, true)
-	}
-	if err == nil {
-		err = s.dir.Sync()
+		err = writeRecord(folder, r)
 	}
 	if err != nil {
 		if folder != nil {
@@ -103,14 +100,14 @@ func (s states) list() ([]string, error) {
 	return again.Readdirnames(-1)
 }
 
-// writeRecord writes a record. That of an intent is durable; what is added later is worth nothing after the host's boot.
-func writeRecord(folder *os.File, r record, durable bool) error {
+// writeRecord writes a record. Whoever is killed meanwhile leaves the old one; the power may take both.
+func writeRecord(folder *os.File, r record) error {
 	r.Version = 1
 	text, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	return replace(folder, recordName, text, durable)
+	return replace(folder, recordName, text, false)
 }
 
 func readRecord(folder *os.File) (record, error) {

@@ -36,7 +36,7 @@ func TestRecord(t *testing.T) {
 		t.Errorf("the folder has mode %v, want 0700", info.Mode())
 	}
 	want.Complete, want.InitPID, want.Restarts, want.OOMBase = true, 4711, 3, 2
-	if err = writeRecord(folder, want, false); err != nil {
+	if err = writeRecord(folder, want); err != nil {
 		t.Fatal(err)
 	}
 	got, err := readRecord(folder)

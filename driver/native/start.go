@@ -364,7 +364,7 @@ func (s *start) complete(context.Context) error {
 	s.i.mu.Lock()
 	defer s.i.mu.Unlock()
 	s.i.record.Complete = true
-	return writeRecord(s.i.folder, s.i.record, false)
+	return writeRecord(s.i.folder, s.i.record)
 }
 
 // checkUUID refuses what must not become a part of a path.
