@@ -107,7 +107,9 @@ func unmountError(s step, entry fs.TableEntry, err error) *Error {
 	switch {
 	case errors.Is(err, unix.EBUSY):
 		return busy(s, "the container uses it")
-	case errors.Is(err, unix.EINVAL) && entry.Point != s.object:
+	case entry.Point == s.object && (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR)):
+		return busy(s, "the container has just moved it")
+	case errors.Is(err, unix.EINVAL):
 		return busy(s, "%q came with it, which cannot be taken from a container with a user namespace that runs", entry.Point)
 	}
 	return failed(s, err)
