@@ -25,13 +25,14 @@ import (
 
 const idle = "trap 'exit 3' TERM; sleep infinity & wait"
 
-// spec makes a spec for a shell script on the host's root.
+// spec makes a spec for a shell script on the host's root. It is a system: guests of these tests reboot, mount, and try things.
 func (h *host) spec(script string, change ...func(*davitv1.Domain)) driver.Spec {
 	id := uuid.NewString()
 	def := &davitv1.Domain{
 		Type: davitv1.DomainType_DOMAIN_TYPE_LXC, Name: "test-" + id[:8], Uuid: id, MemoryKib: 128 << 10,
 		Os:      &davitv1.Os{Type: "exe", Init: "/bin/sh", Initarg: []string{"-c", script}},
 		Devices: &davitv1.Devices{Console: []*davitv1.Console{{}}},
+		Profile: &davitv1.Profile{Name: davitv1.ProfileName_PROFILE_NAME_SYSTEM},
 	}
 	h.complete(def)
 	for _, c := range change {
