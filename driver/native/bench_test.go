@@ -3,6 +3,7 @@ package native_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/davitd/davit/driver"
+	"github.com/davitd/davit/driver/native"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 )
 
@@ -31,59 +33,128 @@ func (l times) report(b *testing.B, name string) {
 	b.ReportMetric(at(0.99), name+"-p99-ms")
 }
 
-// BenchmarkLife starts a domain on the host's root, from the request to its init's exec; kills it, to the death of its last
-// process; and gives back what it had. At intervals is the normal case, in which a spare monitor is there each time.
+// BenchmarkLife starts defined domains, from the request to their inits' exec; kills them, to the death of their last process; and gives
+// back what they had. The kinds of domain go by turns, so that all have the same host in one run, and their figures are ratios of each
+// other. At intervals is the normal case, in which a spare monitor is there each time. The steps of the starts are told, too.
 func BenchmarkLife(b *testing.B) {
 	b.Run("at_intervals", func(b *testing.B) { lives(b, "be000001", 300*time.Millisecond) })
 	b.Run("back_to_back", func(b *testing.B) { lives(b, "be000003", 0) })
 }
 
+// aLife is a kind of domain with what was measured of it.
+type aLife struct {
+	name   string
+	change []func(*davitv1.Domain)
+	// fresh has it defined anew for each start, and its host ids allotted by that.
+	fresh                   bool
+	spec                    driver.Spec
+	starts, kills, releases times
+	steps                   map[string]times
+}
+
+// profiled gives a domain a profile.
+func profiled(name davitv1.ProfileName) func(*davitv1.Domain) {
+	return func(def *davitv1.Domain) { def.Profile = &davitv1.Profile{Name: name} }
+}
+
 func lives(b *testing.B, instance string, interval time.Duration) {
 	b.Helper()
-	h := newHost(b, instance)
+	h := newNetworkHost(b, instance)
+	h.runInMemory(b)
 	d := closing(b, h.open(b))
 	kill(b, start(b, d, h.spec(idle))) // the keeper is there from now on
-	var starts, kills, releases times
-	steps := map[string]times{}
+	application := profiled(davitv1.ProfileName_PROFILE_NAME_APPLICATION)
+	kinds := []*aLife{
+		{name: "application", change: []func(*davitv1.Domain){application}},
+		{name: "new", change: []func(*davitv1.Domain){application}, fresh: true},
+		{name: "system", change: []func(*davitv1.Domain){profiled(davitv1.ProfileName_PROFILE_NAME_SYSTEM)}},
+		{name: "privileged", change: []func(*davitv1.Domain){profiled(davitv1.ProfileName_PROFILE_NAME_PRIVILEGED)}},
+		{name: "interface", change: []func(*davitv1.Domain){application, withInterfaces(bridged("52:54:00:00:20:01", "10.0.0.2"))}},
+	}
+	for _, k := range kinds {
+		k.define(h)
+		k.live(b, d) // its host ids are allotted
+		k.starts, k.kills, k.releases, k.steps = nil, nil, nil, nil
+	}
+	for b.Loop() {
+		for _, k := range kinds {
+			time.Sleep(interval)
+			if k.fresh {
+				k.define(h)
+			}
+			k.live(b, d)
+		}
+	}
+	for _, k := range kinds {
+		k.report(b)
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// runInMemory puts what does not outlive the boot where it is with davitd: into memory.
+func (h *host) runInMemory(b *testing.B) {
+	b.Helper()
+	dir, err := os.MkdirTemp("/run", "davit-bench-")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = os.RemoveAll(dir) })
+	h.options.RunDir, h.options.StateDir = dir, filepath.Join(dir, "d")
+}
+
+func (k *aLife) define(h *networkHost) { k.spec = h.spec("sleep infinity", k.change...) }
+
+// live starts the domain, kills it and releases it.
+func (k *aLife) live(b *testing.B, d *native.Driver) {
+	b.Helper()
+	if k.steps == nil {
+		k.steps = make(map[string]times)
+	}
+	k.spec.Generation = uuid.NewString()
 	var step string
 	var since time.Time
-	d.StepHook(func(operation string) error {
+	next := func(operation string) error {
 		now := time.Now()
 		if step != "" {
-			steps[step] = append(steps[step], now.Sub(since))
+			k.steps[step] = append(k.steps[step], now.Sub(since))
 		}
 		step, since = operation, now
 		return nil
-	})
-	for b.Loop() {
-		time.Sleep(interval)
-		spec := h.spec("sleep infinity")
-		step = ""
-		begun := time.Now()
-		i, err := d.Start(context.Background(), spec)
-		if err != nil {
-			b.Fatal(err)
-		}
-		starts = append(starts, time.Since(begun))
-		begun = time.Now()
-		if err := i.Kill(context.Background()); err != nil {
-			b.Fatal(err)
-		}
-		kills = append(kills, time.Since(begun))
-		begun = time.Now()
-		if err := i.Release(context.Background()); err != nil {
-			b.Fatal(err)
-		}
-		releases = append(releases, time.Since(begun))
 	}
-	starts.report(b, "start")
-	kills.report(b, "destroy")
-	releases.report(b, "release")
-	for name, l := range steps {
+	if len(k.spec.Definition.GetDevices().GetInterface()) == 0 { // else steps of others come between, from another goroutine
+		d.StepHook(next)
+	}
+	begun := time.Now()
+	i, err := d.Start(context.Background(), k.spec)
+	if err != nil {
+		b.Fatal(err)
+	}
+	k.starts = append(k.starts, time.Since(begun))
+	_ = next("")
+	d.StepHook(nil)
+	begun = time.Now()
+	if err := i.Kill(context.Background()); err != nil {
+		b.Fatal(err)
+	}
+	k.kills = append(k.kills, time.Since(begun))
+	begun = time.Now()
+	if err := i.Release(context.Background()); err != nil {
+		b.Fatal(err)
+	}
+	k.releases = append(k.releases, time.Since(begun))
+}
+
+// report tells the figures of the kind, and where the time of its starts went.
+func (k *aLife) report(b *testing.B) {
+	b.Helper()
+	k.starts.report(b, k.name+"-start")
+	k.kills.report(b, k.name+"-destroy")
+	k.releases.report(b, k.name+"-release")
+	for _, name := range slices.Sorted(maps.Keys(k.steps)) {
+		l := k.steps[name]
 		slices.Sort(l)
-		b.Logf("%-26s %v", name, l[len(l)/2])
+		b.Logf("%-12s %-26s %v", k.name, name, l[len(l)/2])
 	}
-	b.ReportMetric(0, "ns/op")
 }
 
 // BenchmarkPeer lets crun(1) run a container that ends at once, beside the same with davit: from the request until nothing
