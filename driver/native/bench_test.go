@@ -94,7 +94,7 @@ func lives(b *testing.B, instance string, interval time.Duration) {
 // runInMemory puts what does not outlive the boot where it is with davitd: into memory.
 func (h *host) runInMemory(b *testing.B) {
 	b.Helper()
-	dir, err := os.MkdirTemp("/run", "davit-bench-")
+	dir, err := os.MkdirTemp("/run", "davit-bench-") //nolint:usetesting // the folder of tests is on a disk
 	if err != nil {
 		b.Fatal(err)
 	}
