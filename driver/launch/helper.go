@@ -71,20 +71,32 @@ func (h *helper) end() {
 	h.lines.close()
 }
 
-// makeUserns makes a user namespace with the maps of a plan. The file keeps it.
-func makeUserns(plan *monitorv1.Plan) (*os.File, error) {
+// endSoon ends the helper beside what the caller does. Nothing of it is left when the channel is closed.
+func (h *helper) endSoon() <-chan struct{} {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		h.end()
+	}()
+	return ended
+}
+
+// makeUserns makes a user namespace with the maps of a plan. The file keeps it; who made it is gone when the channel is closed, which is
+// not worth waiting for at once.
+func makeUserns(plan *monitorv1.Plan) (userns *os.File, gone <-chan struct{}, err error) {
 	h, err := startHelper(unix.CLONE_NEWUSER, nil)
 	if err != nil {
-		return nil, fmt.Errorf("make user namespace: %w", err)
+		return nil, nil, fmt.Errorf("make user namespace: %w", err)
 	}
-	defer h.end()
+	defer func() { gone = h.endSoon() }()
 	if err = idMap(plan.GetUidMap()).write(h.pid, "uid_map"); err == nil {
 		err = idMap(plan.GetGidMap()).write(h.pid, "gid_map")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("map user namespace: %w", err)
+		return nil, nil, fmt.Errorf("map user namespace: %w", err)
 	}
-	return h.namespace("user")
+	userns, err = h.namespace("user")
+	return userns, nil, err
 }
 
 // copyMountTable copies the mount table of the calling thread into a user namespace. What a mount has been given cannot be

@@ -90,7 +90,7 @@ func filesystemOf(mount *os.File) string {
 // haveUserns makes a user namespace with the maps of the container, which there is none of yet.
 func (t *tree) haveUserns() (err error) {
 	if t.userns == nil {
-		t.userns, err = makeUserns(t.plan)
+		t.userns, t.ending, err = makeUserns(t.plan)
 	}
 	return err
 }

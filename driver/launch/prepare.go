@@ -33,6 +33,8 @@ type tree struct {
 	held []*os.File
 	// userns is one with the maps of the container, for mounts that are mapped; nil until one is.
 	userns *os.File
+	// ending is closed when the process that made it is gone; nil if there is none.
+	ending <-chan struct{}
 	// fail is a test's wish that an operation fail, by index.
 	fail func(index int) error
 }
@@ -293,6 +295,9 @@ func (t *tree) close() {
 	}
 	if t.vault != nil {
 		t.vault.close()
+	}
+	if t.ending != nil {
+		<-t.ending
 	}
 }
 
