@@ -88,7 +88,7 @@ func (v *reviser) lock() error {
 	if v.tree.vault, err = makeVault(len(waiting)); err != nil {
 		return err
 	}
-	if err = v.tree.vault.attach(waiting); err != nil {
+	if err = v.tree.vault.attach(waiting, 0); err != nil {
 		return err
 	}
 	table, err := copyMountTable(v.tree.userns)

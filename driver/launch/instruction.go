@@ -80,4 +80,6 @@ const (
 	reportForked
 	// reportFailed: an instruction failed.
 	reportFailed
+	// reportMounted: all is mounted, and waits to be fixed in its place.
+	reportMounted
 )

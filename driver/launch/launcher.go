@@ -126,7 +126,7 @@ func (l *launcher) attend(a *assembler, lines *lines, child *child) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	furnished := l.furnish(ctx, child.pid)
-	err := l.assembled(a, lines)
+	err := l.assembled(a, lines, child)
 	if err != nil {
 		cancel()
 	}
@@ -148,9 +148,12 @@ func (l *launcher) attend(a *assembler, lines *lines, child *child) error {
 }
 
 // assembled lets the child begin and waits until its tree stands.
-func (l *launcher) assembled(a *assembler, lines *lines) error {
+func (l *launcher) assembled(a *assembler, lines *lines, child *child) error {
 	if err := lines.open(); err != nil {
 		return failed(step{operation: "begin"}, err)
+	}
+	if err := l.fix(a, lines, child); err != nil {
+		return err
 	}
 	_, err := lines.await(a, reportAssembled)
 	return err
@@ -315,7 +318,7 @@ func (l *launcher) assemble(a *assembler, lines *lines) {
 	}
 	a.begin(step{operation: "become root of the container"})
 	a.becomeRoot()
-	a.assembleMounts(l.tree)
+	a.assembleMounts(l.tree, lines)
 	answer := l.askParent(a, lines)
 	in := l.standardFile(a)
 	a.standardFiles(in, in, in)

@@ -20,15 +20,16 @@ const (
 // mounting is the assembly of the part of a program that puts the mount tree together.
 type mounting struct {
 	*assembler
-	tree *tree
-	root value
+	tree  *tree
+	lines *lines
+	root  value
 	// file and folder are what masks are made of, in slots.
 	file, folder value
 }
 
 // assembleMounts attaches the tree, operation by operation, and makes its root the root of the child.
-func (a *assembler) assembleMounts(t *tree) {
-	m := &mounting{assembler: a, tree: t, root: a.file(t.root, "root")}
+func (a *assembler) assembleMounts(t *tree, l *lines) {
+	m := &mounting{assembler: a, tree: t, lines: l, root: a.file(t.root, "root")}
 	here := a.here()
 	if m.hasMasks() {
 		a.begin(step{operation: "open masks"})
@@ -53,6 +54,7 @@ func (a *assembler) assembleMounts(t *tree) {
 		a.begin(steps[i])
 		m.operation(i, op)
 	}
+	m.fix()
 	m.enter()
 }
 

@@ -51,7 +51,7 @@ func prepareTree(plan *monitorv1.Plan, who owner, held []*os.File, fail func(int
 }
 
 func (t *tree) prepare() error {
-	vault, err := makeVault(len(t.plan.GetOperations()) + 1)
+	vault, err := makeVault(2*len(t.plan.GetOperations()) + 1)
 	if err != nil {
 		return failed(step{operation: "make masks"}, err)
 	}
@@ -62,7 +62,7 @@ func (t *tree) prepare() error {
 	if err := t.openTerminals(); err != nil {
 		return err
 	}
-	if err := t.vault.attach(t.hostMounts()); err != nil {
+	if err := t.vault.attach(t.hostMounts(), len(fixedTrees(t.plan))); err != nil {
 		return failed(step{operation: "attach masks"}, err)
 	}
 	return nil

@@ -70,7 +70,7 @@ func (v *vault) fill() error {
 
 // attach puts the vault in its place, with the mounts that wait in it; those of other operations are nil. No file of the host can be looked up
 // below that place afterwards.
-func (v *vault) attach(mounts []*os.File) error {
+func (v *vault) attach(mounts []*os.File, trees int) error {
 	if err := fs.Attach(v.mount, vaultPath); err != nil {
 		return err
 	}
@@ -81,6 +81,9 @@ func (v *vault) attach(mounts []*os.File) error {
 		if err := v.hold(mount, strconv.Itoa(i)); err != nil {
 			return err
 		}
+	}
+	if err := v.share(trees); err != nil {
+		return err
 	}
 	return fs.SetAttributes(v.mount, unix.MOUNT_ATTR_RDONLY, 0, false)
 }
