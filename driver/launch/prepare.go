@@ -312,4 +312,6 @@ func (t *tree) closeTerminals() {
 }
 
 // inside cuts the leading slash off a path of the container.
+//
+//go:noinline
 func inside(path string) string { return strings.TrimPrefix(path, "/") }
