@@ -157,7 +157,10 @@ func TestDetachInUse(t *testing.T) {
 	d := closing(t, h.open(t))
 	image := fsImage(t, filepath.Join(dir, "fs.img"), "ext4")
 	_, own := ownRoot(t)
-	spec := h.spec(idle, own)
+	// Only the host's root may mount a filesystem of a block device.
+	spec := h.spec(idle, own, func(def *davitv1.Domain) {
+		def.Profile = &davitv1.Profile{Name: davitv1.ProfileName_PROFILE_NAME_PRIVILEGED}
+	})
 	mount := mounted(&davitv1.Filesystem{
 		Type: davitv1.FilesystemType_FILESYSTEM_TYPE_MOUNT, SourceDir: dir, TargetDir: "/srv", Alias: "fs9",
 	})
