@@ -315,10 +315,10 @@ func (j *joiner) assemble(a *assembler, lines *lines) error {
 		return err
 	}
 	j.enter(a, lines)
-	a.limits(j.process.GetRlimits())
 	a.memoryPolicy(j.process.GetMemoryPolicy())
 	a.newKeyring()
 	a.enterFolder(j.cwd)
+	a.limits(j.process.GetRlimits())
 	kept := keptCapabilities(j.process.GetCapabilities(), j.target.Namespaces.GetUser())
 	a.dropCapabilities(kept)
 	a.become(j.credentials(a), kept, j.process)

@@ -294,3 +294,30 @@ func TestLimitsAreTheLowerOfBoth(t *testing.T) {
 		}
 	}
 }
+
+// What a launch itself has open is not counted against the process: a limit of a few files keeps nothing from running.
+func TestFewFiles(t *testing.T) {
+	inBoth(t, func(w world) {
+		t, plan := w.T, w.plan
+		few := []*monitorv1.Rlimit{{Resource: unix.RLIMIT_NOFILE, Soft: 8, Hard: 8}}
+		p := plan("cat", "/proc/self/limits", "--", "cwd")
+		p.Init.Rlimits, p.Init.Cwd = few, "/bin"
+		out, _ := run(t, p)
+		wantFewFiles(t, out)
+
+		guest, c := start(t, plan("pause")), command(p.GetInit().GetArgv()[1:]...)
+		c.Rlimits, c.Cwd = few, "/bin"
+		out, _ = join(t, guest, c)
+		wantFewFiles(t, out)
+		end(guest)
+	})
+}
+
+func wantFewFiles(t *testing.T, out output) {
+	t.Helper()
+	limits := strings.Join(strings.Fields(strings.Join(out.with("cat"), " ")), " ")
+	if !strings.Contains(limits, "Max open files 8 8 ") {
+		t.Errorf("%q", out)
+	}
+	out.compare(t, "cwd", "/bin")
+}

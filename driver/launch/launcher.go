@@ -323,10 +323,10 @@ func (l *launcher) assemble(a *assembler, lines *lines) {
 	in := l.standardFile(a)
 	a.standardFiles(in, in, in)
 	a.lead(init.GetConsole() > 0)
-	a.limits(init.GetRlimits())
 	a.memoryPolicy(init.GetMemoryPolicy())
 	a.newKeyring()
 	a.enterFolder(init.GetCwd())
+	a.limits(init.GetRlimits())
 	kept := keptCapabilities(init.GetCapabilities(), l.plan.GetNamespaces().GetUser())
 	a.dropCapabilities(kept)
 	word := func(i int) value { return value{n: answer.n + uintptr(i), kind: slot} }

@@ -105,7 +105,8 @@ func orDot(name string) string {
 	return name
 }
 
-// limits sets the limits of a process, not above what the monitor itself may have.
+// limits sets the limits of a process, not above what the monitor itself may have. Nothing is opened after them: the lowest number
+// of files is the program's matter, not ours.
 func (a *assembler) limits(limits []*monitorv1.Rlimit) {
 	a.begin(step{operation: "set limits"})
 	given := make(map[uint32]bool, len(limits))
