@@ -123,6 +123,8 @@ type domainOptions struct {
 	elements string   // more elements of the domain
 	argv     []string // arguments of init
 	second   string   // another image, of a domain that runs beside one of the first
+	// readOnlyRoot has the root given to be read.
+	readOnlyRoot bool
 }
 
 // idBase is the first host id of a domain where the suite names them: no two that run have the same.
@@ -159,7 +161,11 @@ func (c *scene) document(o domainOptions) string {
 	if !c.mapped {
 		fmt.Fprintf(&b, "<idmap><uid start='0' target='%d' count='%d'/><gid start='0' target='%d' count='%d'/></idmap>", o.idBase(), idCount, o.idBase(), idCount)
 	}
-	fmt.Fprintf(&b, "<devices><filesystem type='mount'><source dir='%s'/><target dir='/'/></filesystem>%s<console type='pty'/></devices>", text(root), o.devices)
+	access := ""
+	if o.readOnlyRoot {
+		access = "<readonly/>"
+	}
+	fmt.Fprintf(&b, "<devices><filesystem type='mount'><source dir='%s'/><target dir='/'/>%s</filesystem>%s<console type='pty'/></devices>", text(root), access, o.devices)
 	if c.named && c.profile != daemonItself {
 		fmt.Fprintf(&b, "<davit:profile name='%s'/>", c.profile)
 	}

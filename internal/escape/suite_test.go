@@ -54,7 +54,7 @@ type need struct {
 func attacks() []attack {
 	var all []attack
 	for _, some := range [][]attack{
-		joinAttacks, rootAttacks, rightsAttacks, kernelAttacks, neighbourAttacks, apiAttacks, moreAttacks,
+		joinAttacks, rootAttacks, rightsAttacks, kernelAttacks, neighbourAttacks, apiAttacks, moreAttacks, maskAttacks,
 	} {
 		all = append(all, some...)
 	}

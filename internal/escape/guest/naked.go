@@ -36,6 +36,25 @@ func naked(r *report, args []string) {
 	r.fact("error", fmt.Sprintf("run /bin/guest: %v", err))
 }
 
+// nakedReadOnly is naked with a volume that is given to be read: ROOT VOLUME ATTACK….
+func nakedReadOnly(r *report, args []string) {
+	root, volume := args[0], args[1]
+	for _, step := range []func() error{
+		func() error { return unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "") },
+		func() error { return unix.Mount(root, root, "", unix.MS_BIND|unix.MS_REC, "") },
+		func() error { return unix.Mount(volume, root+"/vol", "", unix.MS_BIND, "") },
+		func() error {
+			return unix.Mount("", root+"/vol", "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, "")
+		},
+	} {
+		if err := step(); err != nil {
+			r.fact("error", err.Error())
+			return
+		}
+	}
+	naked(r, append([]string{root}, args[2:]...))
+}
+
 // nakedDev makes a folder of devices that is nobody else's.
 func nakedDev(dev string) error {
 	if err := unix.Mount("dev", dev, "tmpfs", 0, "mode=0755"); err != nil {

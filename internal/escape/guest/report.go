@@ -100,3 +100,17 @@ func write(v any) {
 	// One write a line: a terminal may be shared. Whoever hung up hears nothing.
 	_, _ = os.Stdout.Write(append(line, '\n'))
 }
+
+// add takes over what another process of ours found.
+func (r *report) add(f finding) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	of := r.of(f.Try)
+	of.Done += f.Done
+	for name, n := range f.Refused {
+		of.Refused[name] += n
+	}
+	if f.Value != "" {
+		of.Value = f.Value
+	}
+}
