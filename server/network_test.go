@@ -292,6 +292,67 @@ func TestFollowedAuditEnds(t *testing.T) {
 	}
 }
 
+// A role that was given after the client has connected is taken with the streams that it has opened, whether it is
+// lowered or the certificate revoked.
+func TestRaisedRoleIsTaken(t *testing.T) {
+	folder := authority(t)
+	certificate, err := pki.ReadCertificate(folder.Certificate("operate"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, lower := range map[string]func(*server.TLS){
+		"revoked": func(c *server.TLS) { c.Revoked = []string{"serial:" + certificate.SerialNumber.Text(16)} },
+		"lowered": func(c *server.TLS) { c.Role = []server.Role{{CN: "operate", Role: "operate"}} },
+		"no role": func(c *server.TLS) { c.Role = nil },
+	} {
+		for _, first := range []string{"", "read"} {
+			h, address := onNetwork(t, folder, func(o *server.Options) {
+				o.Config.TLS.Role = nil
+				if first != "" {
+					o.Config.TLS.Role = []server.Role{{CN: "operate", Role: first}}
+				}
+			})
+			// The roles of the house come after those that the test gives.
+			begin, raised, lowered := h.config, h.config, h.config
+			begin.TLS.Role = h.config.TLS.Role[:min(1, len(first))]
+			raised.TLS.Role = []server.Role{{CN: "operate", Role: "admin"}}
+			lowered.TLS.Role = raised.TLS.Role
+			lower(&lowered.TLS)
+			if err := h.server.Reload(begin); err != nil {
+				t.Fatal(err)
+			}
+			a := auditor(t, address, folder, "operate")
+			if _, err := followed(t, a); code(err) != codes.PermissionDenied {
+				t.Fatalf("audit log before the role is raised: %v", err)
+			}
+			if err := h.server.Reload(raised); err != nil {
+				t.Fatal(err)
+			}
+			define(t, h, "web")
+			stream, err := followed(t, a)
+			if err != nil {
+				t.Fatalf("audit log with the raised role: %v", err)
+			}
+			if err := h.server.Reload(lowered); err != nil {
+				t.Fatal(err)
+			}
+			if r, err := stream.Recv(); err == nil {
+				t.Errorf("%s after %q: the stream goes on with %v", name, first, r)
+			}
+		}
+	}
+}
+
+// followed opens the audit log and reads its first record, of a domain "web".
+func followed(t *testing.T, a *client.Audit) (davitv1.AuditService_ReadAuditClient, error) {
+	t.Helper()
+	stream, err := a.ReadAudit(t.Context(), &davitv1.ReadAuditRequest{Follow: true, Domain: "web"})
+	if err == nil {
+		_, err = stream.Recv()
+	}
+	return stream, err
+}
+
 // uuidOf asks for the UUID of a domain.
 func uuidOf(t *testing.T, domains davitv1.DomainServiceClient, name string) string {
 	t.Helper()

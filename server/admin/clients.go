@@ -184,13 +184,13 @@ func (c *Clients) Count() (clients, calls int) {
 	return len(c.open), calls
 }
 
-// CutOff ends the connections of those who may do less than when they connected, and so the streams on them that their
-// rights of then have opened. It tells how many they were.
+// CutOff ends the connections of those who may do less than they ever could on them, and so the streams that the rights of
+// then have opened; and of those on the network who may do nothing. It tells how many they were.
 func (c *Clients) CutOff() int {
 	c.mu.Lock()
 	var lost []uint64
 	for id, on := range c.open {
-		if on.look().Access < on.peer.Access {
+		if now := on.look(); now.Access < now.Held || now.Kind == auth.KindTLS && now.Access == davitv1.Access_ACCESS_UNSPECIFIED {
 			lost = append(lost, id)
 		}
 	}

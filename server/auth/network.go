@@ -179,6 +179,7 @@ type holder struct {
 	chain   []*x509.Certificate
 	peer    Peer
 	judged  atomic.Pointer[judgement]
+	held    atomic.Int32 // the highest access that it was ever judged to have
 }
 
 // judgement is what a policy says of a holder.
@@ -195,10 +196,21 @@ func (h *holder) now() Peer {
 	if j == nil || j.policy != policy || at.After(p.Certificate.NotAfter) {
 		j = &judgement{policy: policy}
 		j.access, j.denied = policy.judge(h.chain, at)
+		h.hold(j.access)
 		h.judged.Store(j)
 	}
-	p.Access, p.Denied = j.access, j.denied
+	p.Access, p.Denied, p.Held = j.access, j.denied, davitv1.Access(h.held.Load())
 	return p
+}
+
+// hold notes an access before anybody is granted it.
+func (h *holder) hold(a davitv1.Access) {
+	for {
+		held := h.held.Load()
+		if int32(a) <= held || h.held.CompareAndSwap(held, int32(a)) {
+			return
+		}
+	}
 }
 
 // holderInfo is what grpc keeps of a connection of the network.

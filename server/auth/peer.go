@@ -56,6 +56,9 @@ type Peer struct {
 
 	// Access is what it may do at most. That of a certificate is as the roles are now, which a reload may change.
 	Access davitv1.Access
+	// Held is the most that the holder of a certificate could do since it connected: what its streams may have been opened
+	// with.
+	Held davitv1.Access
 	// Denied is why the peer may do less than it may expect, or nothing: words for people. Empty otherwise.
 	Denied string
 
