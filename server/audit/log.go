@@ -27,7 +27,7 @@ type LogOptions struct {
 	Dir string
 	// MaxFileBytes is the size of a file at which the next is begun.
 	MaxFileBytes int64
-	// MaxFiles is how many files are kept.
+	// MaxFiles is how many files are kept. Of refused calls there are a quarter as many beside them, one at least.
 	MaxFiles int
 	// Logger hears of records that could not be written.
 	Logger *zap.Logger
@@ -42,17 +42,15 @@ type Log struct {
 	log     *zap.Logger
 	root    *os.Root
 
-	mu         sync.Mutex
-	file       *os.File // nil after it could not be opened
-	size       int64
-	torn       bool   // the file does not end with a line's end
-	sequence   uint64 // of the last record
-	generation uint64 // how many files were begun before the one that is written to
-	changed    chan struct{}
-	syncing    bool // a sync is on its way
-	closed     bool
-	lost       uint64
-	told       time.Time // when the last loss was logged
+	mu       sync.Mutex
+	let      *series // calls that were let in
+	refused  *series // calls that were denied: whoever may nothing can only push out what is in here
+	sequence uint64  // of the last record
+	changed  chan struct{}
+	syncing  bool // a sync is on its way
+	closed   bool
+	lost     uint64
+	told     time.Time // when the last loss was logged
 }
 
 // OpenLog opens the log, and goes on after its last record.
@@ -74,14 +72,24 @@ func OpenLog(o LogOptions) (*Log, error) {
 	if l.root, err = os.OpenRoot(o.Dir); err != nil {
 		return nil, fmt.Errorf("open audit folder: %w", err)
 	}
-	if err = l.resume(); err == nil {
-		err = l.open()
+	l.let = &series{log: l, name: current, maxFiles: o.MaxFiles}
+	l.refused = &series{log: l, name: currentRefused, maxFiles: max(1, o.MaxFiles/4)}
+	for _, s := range l.all() {
+		if err == nil {
+			err = s.resume()
+		}
+	}
+	if err == nil {
+		err = l.let.open()
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open audit log: %w", err), l.root.Close())
+		return nil, errors.Join(fmt.Errorf("open audit log: %w", err), l.finish(), l.root.Close())
 	}
 	return l, nil
 }
+
+// all are the files of each kind.
+func (l *Log) all() []*series { return []*series{l.let, l.refused} }
 
 // Append numbers a record and writes it. A record that cannot be written is lost: nothing waits for a disk that is full.
 func (l *Log) Append(r *davitv1.AuditRecord) (sequence uint64) {
@@ -89,7 +97,11 @@ func (l *Log) Append(r *davitv1.AuditRecord) (sequence uint64) {
 	defer l.mu.Unlock()
 	l.sequence++
 	r.Sequence = l.sequence
-	if err := l.write(r); err != nil {
+	to := l.let
+	if denied(r.GetCode()) {
+		to = l.refused
+	}
+	if err := l.write(to, r); err != nil {
 		l.lose(err)
 	}
 	close(l.changed)
@@ -104,8 +116,8 @@ func (l *Log) Lost() uint64 {
 	return l.lost
 }
 
-// write writes a line. The mutex is held.
-func (l *Log) write(r *davitv1.AuditRecord) error {
+// write writes a record to files. The mutex is held.
+func (l *Log) write(to *series, r *davitv1.AuditRecord) error {
 	line, err := encode(r)
 	if err != nil {
 		return err
@@ -113,27 +125,7 @@ func (l *Log) write(r *davitv1.AuditRecord) error {
 	if l.closed {
 		return os.ErrClosed
 	}
-	if l.size > 0 && l.size+int64(len(line)) > l.options.MaxFileBytes {
-		l.rotate()
-	}
-	if l.file == nil {
-		if err = l.open(); err != nil {
-			return err
-		}
-	}
-	if l.torn {
-		line = append([]byte{'\n'}, line...)
-	}
-	n, err := l.options.write(l.file, line)
-	l.size += int64(n)
-	switch {
-	case err == nil:
-		l.torn = false
-	case n > 0: // a part of it is there
-		l.torn = line[n-1] != '\n'
-	}
-	l.syncSoon()
-	return err
+	return to.write(line)
 }
 
 // lose counts a record that could not be written. The mutex is held.
@@ -154,13 +146,17 @@ func (l *Log) syncSoon() {
 	time.AfterFunc(SyncDelay, func() {
 		l.mu.Lock()
 		l.syncing = false
-		file, closed := l.file, l.closed
-		l.mu.Unlock()
-		if file == nil || closed {
-			return // it was brought there when it was closed
+		var open []*os.File // what is closed was brought there then
+		for _, s := range l.all() {
+			if s.file != nil {
+				open = append(open, s.file)
+			}
 		}
-		if err := file.Sync(); err != nil && !errors.Is(err, os.ErrClosed) {
-			l.log.Error("bring records to the disk", zap.Error(err))
+		l.mu.Unlock()
+		for _, file := range open {
+			if err := file.Sync(); err != nil && !errors.Is(err, os.ErrClosed) {
+				l.log.Error("bring records to the disk", zap.Error(err))
+			}
 		}
 	})
 }
@@ -176,15 +172,8 @@ func (l *Log) Close() error {
 	return errors.Join(l.finish(), l.root.Close())
 }
 
-// finish ends the file that is written to. The mutex is held.
-func (l *Log) finish() error {
-	if l.file == nil {
-		return nil
-	}
-	err := errors.Join(l.file.Sync(), l.file.Close())
-	l.file = nil
-	return err
-}
+// finish ends the files that are written to. The mutex is held, or nobody else knows the log yet.
+func (l *Log) finish() error { return errors.Join(l.let.finish(), l.refused.finish()) }
 
 // encode makes a line of a record.
 func encode(r *davitv1.AuditRecord) ([]byte, error) {

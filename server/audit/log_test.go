@@ -228,6 +228,87 @@ func TestRotation(t *testing.T) {
 	}
 }
 
+func refused(domain string) *davitv1.AuditRecord {
+	r := started(domain)
+	r.Code = "PERMISSION_DENIED"
+	return r
+}
+
+// However many calls are refused, the records of those that were let in stay, also over a restart. What is left is read in
+// order, and the refusals have a bound, too.
+func TestRefusalsPushNothingOut(t *testing.T) {
+	const bytes, files, changes, refusals = 4096, 8, 20, 2000
+	dir := t.TempDir()
+	o := audit.LogOptions{Dir: dir, MaxFileBytes: bytes, MaxFiles: files}
+	l := openLog(t, o)
+	for i := range refusals {
+		if i%(refusals/changes) == 0 {
+			l.Append(started("web"))
+		}
+		l.Append(refused("web"))
+		if i == refusals/2 {
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			l = openLog(t, o)
+		}
+	}
+	let, last := 0, uint64(0)
+	for _, r := range read(t, reading(t, l), &davitv1.ReadAuditRequest{}) {
+		if r.GetSequence() <= last {
+			t.Fatalf("record %d comes after %d", r.GetSequence(), last)
+		}
+		last = r.GetSequence()
+		if r.GetCode() == "OK" {
+			let++
+		}
+	}
+	if let != changes || last != changes+refusals {
+		t.Errorf("%d records of calls that were let in, the last record is number %d", let, last)
+	}
+	names, err := filepath.Glob(filepath.Join(dir, "refused.log*"))
+	if err != nil || len(names) != files/4 {
+		t.Errorf("files of refusals: %v, %v", names, err)
+	}
+	for _, name := range names {
+		if info, failed := os.Stat(name); failed != nil || info.Size() > bytes {
+			t.Errorf("%s: %v, %v", name, info, failed)
+		}
+	}
+	modes(t, dir)
+}
+
+// A reader that follows is told of records of both kinds in their order, however fast they come.
+func TestFollowInOrder(t *testing.T) {
+	const records = 1000
+	l := openLog(t, audit.LogOptions{Dir: t.TempDir()})
+	stream, err := reading(t, l).ReadAudit(t.Context(), &davitv1.ReadAuditRequest{Follow: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var writing sync.WaitGroup
+	defer writing.Wait()
+	for _, record := range []func(string) *davitv1.AuditRecord{started, refused} {
+		writing.Go(func() {
+			for range records / 2 {
+				l.Append(record("web"))
+			}
+		})
+	}
+	for last := uint64(0); last < records; {
+		r, err := stream.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, record := range r.GetRecords() {
+			if record.GetSequence() != last+1 {
+				t.Fatalf("record %d comes after %d", record.GetSequence(), last)
+			}
+			last++
+		}
+	}
+}
+
 // A log that ends anywhere in a record, as a crash leaves it, is opened; the whole records are there, and those that follow.
 func TestTornTail(t *testing.T) {
 	dir := t.TempDir()

@@ -233,7 +233,7 @@ func (x *ReadAuditResponse) GetRecords() []*AuditRecord {
 type AuditRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its number in the log: each record's is one more than that of the one before, also over restarts of the daemon. A
-	// number that is left out is a record that is lost.
+	// number that is left out is a record that is lost, or of a denied call that went before older ones of other calls.
 	Sequence uint64 `protobuf:"varint,1,opt,name=sequence" json:"sequence,omitempty"`
 	// When the call came; for the end of a call, when it ended.
 	Time *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time" json:"time,omitempty"`
@@ -264,7 +264,8 @@ type AuditRecord struct {
 	Message string `protobuf:"bytes,14,opt,name=message" json:"message,omitempty"`
 	// How long it took.
 	Duration *durationpb.Duration `protobuf:"bytes,15,opt,name=duration" json:"duration,omitempty"`
-	// Calls of this caller that were refused before this one and have no record of their own.
+	// Calls of this caller that were denied before this one and have no record of their own; where there are more callers than
+	// are told apart, 4096, also such calls of others.
 	Suppressed    uint64 `protobuf:"varint,16,opt,name=suppressed" json:"suppressed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

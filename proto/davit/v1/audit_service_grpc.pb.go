@@ -32,8 +32,10 @@ const (
 // tells about; on the network it is there for the role admin.
 //
 // Every call of a method that needs the right to operate or to administrate leaves a record, whatever came of it, and so
-// does every call that was denied. Refused calls of one caller that come faster than ten a second are counted in his next
-// record. The log is made of files of bounded size; the oldest records go first.
+// does every call that was denied. Of denied calls 100 of one caller at once and then one a second have a record, of all
+// callers together 1000 at once and then ten a second; the others are counted in the caller's next record. Calls that were not
+// begun because a limit of the configuration (limits) was reached leave no record. The log is made of files of bounded size; the
+// oldest records go first. Denied calls are in files of their own: they never make records of other calls go.
 type AuditServiceClient interface {
 	// ReadAudit sends records, oldest first, and with follow those that come, until the caller ends the call.
 	ReadAudit(ctx context.Context, in *ReadAuditRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadAuditResponse], error)
@@ -74,8 +76,10 @@ type AuditService_ReadAuditClient = grpc.ServerStreamingClient[ReadAuditResponse
 // tells about; on the network it is there for the role admin.
 //
 // Every call of a method that needs the right to operate or to administrate leaves a record, whatever came of it, and so
-// does every call that was denied. Refused calls of one caller that come faster than ten a second are counted in his next
-// record. The log is made of files of bounded size; the oldest records go first.
+// does every call that was denied. Of denied calls 100 of one caller at once and then one a second have a record, of all
+// callers together 1000 at once and then ten a second; the others are counted in the caller's next record. Calls that were not
+// begun because a limit of the configuration (limits) was reached leave no record. The log is made of files of bounded size; the
+// oldest records go first. Denied calls are in files of their own: they never make records of other calls go.
 type AuditServiceServer interface {
 	// ReadAudit sends records, oldest first, and with follow those that come, until the caller ends the call.
 	ReadAudit(*ReadAuditRequest, grpc.ServerStreamingServer[ReadAuditResponse]) error
