@@ -21,9 +21,12 @@ func put(t *testing.T, dir, name, text string) {
 	}
 }
 
+// startable is dockerish with the call that every start needs beside those that it allows.
+var startable = strings.Replace(dockerish, `"exit_group", `, `"exit_group", "execve", `, 1)
+
 func TestLoadProfile(t *testing.T) {
 	dir := t.TempDir()
-	put(t, dir, "web.json", dockerish)
+	put(t, dir, "web.json", startable)
 	p, warnings, err := seccomp.LoadProfile(dir, "web", seccomp.Facts{Arch: "amd64"})
 	if err != nil || p.Name != "web" || len(warnings) != 2 {
 		t.Fatalf("%q, %q, %v", p.Name, warnings, err)
@@ -37,7 +40,7 @@ func TestLoadProfileRefuses(t *testing.T) {
 	dir, outside := t.TempDir(), t.TempDir()
 	put(t, outside, "secret.json", dockerish)
 	put(t, dir, "web.json", dockerish)
-	put(t, dir, "db.json", dockerish)
+	put(t, dir, "db.json", startable)
 	put(t, dir, "empty.json", "")
 	put(t, dir, "bad.json", `{"defaultAction": "SCMP_ACT_ERRNO", "x": 1}`)
 	put(t, dir, "notes.txt", "")
@@ -62,6 +65,7 @@ func TestLoadProfileRefuses(t *testing.T) {
 		"notes":  {`load seccomp profile "notes": folder "DIR" has no file "notes.json"; it has`, domain.ErrNotFound},
 		"empty":  {`read seccomp profile "empty": 1:1: the document ends here`, domain.ErrInvalid},
 		"bad":    {`read seccomp profile "bad": 1:39: unknown key "x"`, domain.ErrInvalid},
+		"web":    {`load seccomp profile "web": it never allows execve, without which no process starts; allow execve, exit_group, write`, domain.ErrFailedPrecondition},
 		"near":   {`load seccomp profile "near": "DIR/near.json" is a symbolic link, which is not followed`, domain.ErrFailedPrecondition},
 		"far":    {`load seccomp profile "far": "DIR/far.json" is a symbolic link, which is not followed`, domain.ErrFailedPrecondition},
 		"folder": {`load seccomp profile "folder": "DIR/folder.json" is not a regular file`, domain.ErrFailedPrecondition},
@@ -110,5 +114,29 @@ func TestProfiles(t *testing.T) {
 	}
 	if _, err := seccomp.Profiles(filepath.Join(dir, "web.json")); err == nil {
 		t.Error("a file is listed as a folder")
+	}
+}
+
+// A profile that forbids what every start needs is refused, by the name of the call; one that allows it under a condition is not.
+func TestProfilesThatKeepFromStarting(t *testing.T) {
+	dir := t.TempDir()
+	const head = `{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"], "syscalls": [`
+	for _, arch := range seccomp.Architectures() {
+		for rules, call := range map[string]string{
+			`{"names": ["chmod", "execve"], "action": "SCMP_ACT_ERRNO"}`:                                                            "execve",
+			`{"names": ["write", "fchmod"], "action": "SCMP_ACT_TRAP"}`:                                                             "write",
+			`{"names": ["exit_group"], "action": "SCMP_ACT_KILL_PROCESS"}`:                                                          "exit_group",
+			`{"names": ["exit_group"], "action": "SCMP_ACT_KILL"}, {"names": ["exit_group"], "action": "SCMP_ACT_ALLOW"}`:           "exit_group",
+			`{"names": ["write", "execve"], "action": "SCMP_ACT_LOG"}, {"names": ["execveat", "exit"], "action": "SCMP_ACT_ERRNO"}`: "",
+			`{"names": ["write"], "action": "SCMP_ACT_ERRNO", "args": [{"index": 0, "value": 2, "op": "SCMP_CMP_EQ"}]}`:             "",
+			`{"names": ["write"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 2, "value": 99, "op": "SCMP_CMP_LE"}]},
+				{"names": ["write"], "action": "SCMP_ACT_ERRNO"}`: "",
+		} {
+			put(t, dir, "web.json", head+rules+", {\"names\": [\"bpf\"], \"action\": \"SCMP_ACT_ERRNO\"}]}")
+			_, _, err := seccomp.LoadProfile(dir, "web", seccomp.Facts{Arch: arch})
+			if call == "" && err != nil || call != "" && (err == nil || !strings.Contains(err.Error(), "it never allows "+call+",")) {
+				t.Errorf("%s: %s: %v", arch, rules, err)
+			}
+		}
 	}
 }

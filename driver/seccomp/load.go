@@ -38,6 +38,14 @@ func LoadProfile(dir, name string, host Facts) (Profile, []string, error) {
 		return Profile{}, nil, named(err, name)
 	}
 	p.Name = name
+	if host.Arch == "" {
+		host.Arch = Native
+	}
+	if err := p.checkStart(host.Arch); err != nil {
+		return Profile{}, nil, &domain.Error{
+			Code: codes.FailedPrecondition, Reason: davitv1.ErrorReason_ERROR_REASON_CONFIG_UNSUPPORTED, Op: "load seccomp profile", Subject: name, Err: err,
+		}
+	}
 	return p, warnings, nil
 }
 

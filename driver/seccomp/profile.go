@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Profile says how the system calls of a process are answered.
@@ -166,6 +167,26 @@ func (p Profile) Check() error {
 	}
 	if !refuses {
 		return fmt.Errorf("it refuses no call; a domain without a filter is of profile \"privileged\"")
+	}
+	return nil
+}
+
+// needed are the calls by which init becomes its program, or tells why it does not and ends.
+var needed = []string{"execve", "exit_group", "write"}
+
+// checkStart tells which call that every start needs a profile answers otherwise than by carrying it out, whatever its arguments; nil
+// if there is none.
+func (p Profile) checkStart(arch string) error {
+	a := architectureOf(arch)
+	if a == nil {
+		return nil // it is not compiled
+	}
+	answers, numbers := p.answers(a), a.load().numbers
+	for _, name := range needed {
+		answer := answers[numbers[name]]
+		if !answer.last.permits() && !slices.ContainsFunc(answer.rules, func(r Rule) bool { return r.Action.permits() }) {
+			return fmt.Errorf("it never allows %s, without which no process starts; allow %s", name, strings.Join(needed, ", "))
+		}
 	}
 	return nil
 }
