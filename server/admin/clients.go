@@ -33,6 +33,7 @@ type client struct {
 	look      func() auth.Peer // as it is now
 	connected time.Time
 	conn      net.Conn
+	end       *time.Timer // of the certificate; nil for one that has none
 
 	calls map[uint64]string // that run, by a number of their own
 	next  uint64
@@ -82,8 +83,12 @@ func (c *Clients) add(socket string, who auth.Peer, look func() auth.Peer, conn 
 		c.open = make(map[uint64]*client)
 	}
 	c.last++
-	c.open[c.last] = &client{
+	on := &client{
 		id: c.last, socket: socket, peer: who, look: look, connected: time.Now(), conn: conn, calls: make(map[uint64]string),
+	}
+	c.open[on.id] = on
+	if who.Kind == auth.KindTLS {
+		on.end = time.AfterFunc(untilLook(who), func() { c.lookAgain(on) })
 	}
 	return &numbered{Conn: conn, address: address{conn.RemoteAddr(), c.last}, clients: c}
 }
@@ -112,7 +117,47 @@ func (n *numbered) Close() error {
 func (c *Clients) remove(id uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.forget(id)
+}
+
+// forget takes a connection out of those that are open. The mutex is held.
+func (c *Clients) forget(id uint64) *client {
+	on := c.open[id]
 	delete(c.open, id)
+	if on != nil && on.end != nil {
+		on.end.Stop()
+	}
+	return on
+}
+
+// lookInterval is how often the end of a certificate is looked for at least: the clock may be set meanwhile.
+const lookInterval = time.Minute
+
+// untilLook is how long a certificate is sure to be valid.
+func untilLook(who auth.Peer) time.Duration {
+	if who.Ends.IsZero() {
+		return lookInterval
+	}
+	return min(lookInterval, max(0, time.Until(who.Ends))+time.Millisecond)
+}
+
+// lookAgain ends a connection whose certificate is no longer valid, or looks again later.
+func (c *Clients) lookAgain(on *client) {
+	now := on.look()
+	if lost(now) {
+		c.Disconnect(on.id)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open[on.id] == on {
+		on.end.Reset(untilLook(now))
+	}
+}
+
+// lost tells whether somebody may do less than it ever could on its connection; or nothing, on the network.
+func lost(now auth.Peer) bool {
+	return now.Access < now.Held || now.Kind == auth.KindTLS && now.Access == davitv1.Access_ACCESS_UNSPECIFIED
 }
 
 // begin notes a call of a connection until end is called.
@@ -188,24 +233,23 @@ func (c *Clients) Count() (clients, calls int) {
 // then have opened; and of those on the network who may do nothing. It tells how many they were.
 func (c *Clients) CutOff() int {
 	c.mu.Lock()
-	var lost []uint64
+	var ids []uint64
 	for id, on := range c.open {
-		if now := on.look(); now.Access < now.Held || now.Kind == auth.KindTLS && now.Access == davitv1.Access_ACCESS_UNSPECIFIED {
-			lost = append(lost, id)
+		if lost(on.look()) {
+			ids = append(ids, id)
 		}
 	}
 	c.mu.Unlock()
-	for _, id := range lost {
+	for _, id := range ids {
 		c.Disconnect(id)
 	}
-	return len(lost)
+	return len(ids)
 }
 
 // Disconnect ends a connection, and so the calls on it; false if there is none of that number.
 func (c *Clients) Disconnect(id uint64) bool {
 	c.mu.Lock()
-	on := c.open[id]
-	delete(c.open, id)
+	on := c.forget(id)
 	c.mu.Unlock()
 	if on == nil {
 		return false

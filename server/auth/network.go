@@ -182,24 +182,16 @@ type holder struct {
 	held    atomic.Int32 // the highest access that it was ever judged to have
 }
 
-// judgement is what a policy says of a holder.
-type judgement struct {
-	policy *Policy
-	access davitv1.Access
-	denied string
-}
-
 // now is the peer with what it may do now.
 func (h *holder) now() Peer {
 	p, policy, at := h.peer, h.network.policy.Load(), time.Now()
 	j := h.judged.Load()
-	if j == nil || j.policy != policy || at.After(p.Certificate.NotAfter) {
-		j = &judgement{policy: policy}
-		j.access, j.denied = policy.judge(h.chain, at)
+	if j == nil || j.policy != policy || !j.ends.IsZero() && at.After(j.ends) {
+		j = policy.judge(h.chain, at)
 		h.hold(j.access)
 		h.judged.Store(j)
 	}
-	p.Access, p.Denied, p.Held = j.access, j.denied, davitv1.Access(h.held.Load())
+	p.Access, p.Denied, p.Ends, p.Held = j.access, j.denied, j.ends, davitv1.Access(h.held.Load())
 	return p
 }
 

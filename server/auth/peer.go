@@ -59,6 +59,8 @@ type Peer struct {
 	// Held is the most that the holder of a certificate could do since it connected: what its streams may have been opened
 	// with.
 	Held davitv1.Access
+	// Ends is when the holder's certificate, or one above it, is no longer valid; zero if nothing is to be lost then.
+	Ends time.Time
 	// Denied is why the peer may do less than it may expect, or nothing: words for people. Empty otherwise.
 	Denied string
 

@@ -77,7 +77,8 @@ func (p *Policy) config() *tls.Config {
 		NextProtos:             []string{protocol},
 		SessionTicketsDisabled: true,
 		VerifyConnection: func(state tls.ConnectionState) error {
-			return p.admit(state.PeerCertificates, time.Now())
+			_, err := p.admit(state.PeerCertificates, time.Now())
+			return err
 		},
 	}
 }
@@ -85,10 +86,11 @@ func (p *Policy) config() *tls.Config {
 // protocol is the one that is spoken within TLS (ALPN).
 const protocol = "h2"
 
-// admit tells whether a certificate is one of a client that is known, whatever it may do.
-func (p *Policy) admit(chain []*x509.Certificate, now time.Time) error {
+// admit tells whether a certificate is one of a client that is known, whatever it may do, and when that ends: of it and
+// those above it the first that is no longer valid ends it.
+func (p *Policy) admit(chain []*x509.Certificate, now time.Time) (ends time.Time, err error) {
 	if len(chain) == 0 {
-		return errors.New("there is no certificate")
+		return ends, errors.New("there is no certificate")
 	}
 	leaf, others := chain[0], x509.NewCertPool()
 	for _, c := range chain[1:] {
@@ -96,35 +98,54 @@ func (p *Policy) admit(chain []*x509.Certificate, now time.Time) error {
 	}
 	// One without a purpose would pass as one of clients.
 	if !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth) {
-		return errors.New("the certificate is not one for clients")
+		return ends, errors.New("the certificate is not one for clients")
 	}
 	chains, err := leaf.Verify(x509.VerifyOptions{
 		Roots: p.clients, Intermediates: others, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 	if err != nil {
-		return err
+		return ends, err
 	}
-	if !slices.ContainsFunc(chains, func(c []*x509.Certificate) bool { return !slices.ContainsFunc(c, p.revokes) }) {
-		return errors.New("the certificate is revoked")
+	for _, c := range chains {
+		if end := firstEnd(c); !slices.ContainsFunc(c, p.revokes) && end.After(ends) {
+			ends = end // while one way to an authority is good, others do not matter
+		}
 	}
-	return nil
+	if ends.IsZero() {
+		return ends, errors.New("the certificate is revoked")
+	}
+	return ends, nil
+}
+
+// firstEnd is when the first of some certificates is no longer valid.
+func firstEnd(chain []*x509.Certificate) time.Time {
+	return slices.MinFunc(chain, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) }).NotAfter
 }
 
 func (p *Policy) revokes(c *x509.Certificate) bool {
 	return p.revoked[fingerprint(c)] || p.revoked["serial:"+serial(c)]
 }
 
-// judge tells what the holder of a certificate may do, and why it is nothing.
-func (p *Policy) judge(chain []*x509.Certificate, now time.Time) (access davitv1.Access, denied string) {
-	if err := p.admit(chain, now); err != nil {
-		return davitv1.Access_ACCESS_UNSPECIFIED, err.Error()
+// judgement is what a policy says of the holder of a certificate.
+type judgement struct {
+	policy *Policy
+	access davitv1.Access
+	denied string    // why access is nothing
+	ends   time.Time // from when on it is to be judged again; never if zero
+}
+
+// judge tells what the holder of a certificate may do.
+func (p *Policy) judge(chain []*x509.Certificate, now time.Time) *judgement {
+	ends, err := p.admit(chain, now)
+	if err != nil {
+		return &judgement{policy: p, denied: err.Error()}
 	}
 	for _, r := range p.roles {
 		if r.fits(chain[0]) {
-			return r.Access, ""
+			return &judgement{policy: p, access: r.Access, ends: ends}
 		}
 	}
-	return davitv1.Access_ACCESS_UNSPECIFIED, "the certificate has no role"
+	return &judgement{policy: p, denied: "the certificate has no role", ends: ends}
 }
 
 func fingerprint(c *x509.Certificate) string {
