@@ -297,7 +297,7 @@ func (d *Driver) Check(ctx context.Context, def *davitv1.Domain) ([]*davitv1.War
 			})
 		}
 	}
-	return warnings, nil
+	return append(warnings, exposedSources(l)...), nil
 }
 
 // Plan writes what a start would do: what davitd makes on the host, then the monitor's plan. The range of host

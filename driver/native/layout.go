@@ -52,7 +52,18 @@ func newLayout(def *davitv1.Domain, facts Facts) (*layout, error) {
 		}
 	}
 	l.allotted = isAllotted(def, l.hostRoot)
-	return l, nil
+	return l, l.checkHostRoot()
+}
+
+// checkHostRoot refuses the host's root with its ids mapped: the domain's root would be the host's in all of it.
+func (l *layout) checkHostRoot() error {
+	for i, f := range l.def.GetDevices().GetFilesystem() {
+		if i != l.rootAt && kind(f) == davitv1.FilesystemType_FILESYSTEM_TYPE_MOUNT && path.Clean(f.GetSourceDir()) == "/" && l.isMapped(f) {
+			return l.refused(i, "source/@dir", "the host's root is shown at \"/\" only, where what is its root's alone stays unreadable; "+
+				"name the folders that the domain needs")
+		}
+	}
+	return nil
 }
 
 // checkAccess refuses ways of showing ids that there are not.
