@@ -23,6 +23,9 @@ func Attach(def *davitv1.Domain, dev *davitv1.Device, newMAC func() string) (nex
 	next, dev = changing(def), proto.CloneOf(dev)
 	strip(dev, isLive(def))
 	kind, m := kindOf(dev)
+	if err := restoreDevice(def.GetName(), dev, nil); err != nil {
+		return nil, nil, err
+	}
 	if err := clash(next, dev, nil); err != nil {
 		return nil, nil, err
 	}
@@ -76,6 +79,9 @@ func Replace(def *davitv1.Domain, dev *davitv1.Device) (next *davitv1.Domain, ol
 		return nil, nil, nil, err
 	}
 	inherit(now, found)
+	if err := restoreDevice(def.GetName(), now, found); err != nil {
+		return nil, nil, nil, err
+	}
 	kind, m := kindOf(found)
 	list := deviceList(next, kind)
 	at := indexOf(list, m)

@@ -138,18 +138,35 @@ func Restore(def, from *davitv1.Domain) error {
 	}
 	r := &restorer{}
 	r.message(domainSchema(), def.ProtoReflect(), from.ProtoReflect(), "")
-	if len(r.faults) == 0 {
-		return nil
+	return r.refusal(def.GetName())
+}
+
+// restoreDevice is [Restore] of one device of a domain. from is the one of the same kind whose place it takes; nil if it takes none.
+func restoreDevice(domain string, dev, from *davitv1.Device) error {
+	kind, m := kindOf(dev)
+	was := m.Type().Zero()
+	if from != nil {
+		_, was = kindOf(from)
 	}
-	return &Error{
-		Code: codes.InvalidArgument, Reason: davitv1.ErrorReason_ERROR_REASON_DEFINITION_INVALID,
-		Op: "keep secrets of domain", Subject: def.GetName(), Violations: r.faults,
-	}
+	r := &restorer{}
+	r.message(deviceField(kind).message, m, was, kind+".")
+	return r.refusal(domain)
 }
 
 type restorer struct {
 	faults  []Violation
 	scanner scanner
+}
+
+// refusal is the error of all secrets that could not be put back, nil if there are none.
+func (r *restorer) refusal(domain string) error {
+	if len(r.faults) == 0 {
+		return nil
+	}
+	return &Error{
+		Code: codes.InvalidArgument, Reason: davitv1.ErrorReason_ERROR_REASON_DEFINITION_INVALID,
+		Op: "keep secrets of domain", Subject: domain, Violations: r.faults,
+	}
 }
 
 // fault says that a secret cannot be put back.

@@ -165,3 +165,38 @@ func TestRestorePassword(t *testing.T) {
 		t.Errorf("withheld is %v", unreadable)
 	}
 }
+
+// A device that takes the place of another keeps its secrets, whatever else of it changes; one that takes no place has none to keep.
+func TestRestoreDevice(t *testing.T) {
+	disk := func(source, target, name, cookie string) *davitv1.Device {
+		doc, err := domain.ReadDevice(&davitv1.DeviceSource{Source: &davitv1.DeviceSource_Text{Text: "<disk type='file' device='disk'><source file='" + source + "'/><target dev='" + target +
+			"'/><mirror><source><cookies><cookie name='" + name + "'>" + cookie + "</cookie></cookies></source></mirror></disk>"}}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return doc.Device
+	}
+	def, _, err := domain.Attach(storedDef(t), disk("/x", "vdb", "c", secret), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, _, now, err := domain.Replace(def, disk("/y", "vdb", "c", domain.Withheld))
+	if err != nil || domain.HasWithheld(next) || !strings.Contains(next.String(), secret) {
+		t.Errorf("the definition is now %v, %v", next, err)
+	}
+	if text := now.String(); !strings.Contains(text, secret) || !strings.Contains(text, "/y") {
+		t.Errorf("the device is now %s", text)
+	}
+	for name, change := range map[string]func() error{
+		"another element": func() error { _, _, _, err := domain.Replace(def, disk("/y", "vdb", "d", domain.Withheld)); return err },
+		"new device": func() error {
+			_, _, err := domain.Attach(def, disk("/y", "vdc", "c", domain.Withheld), nil)
+			return err
+		},
+	} {
+		var e *domain.Error
+		if err := change(); !errors.As(err, &e) || !errors.Is(err, domain.ErrInvalid) || len(e.Violations) != 1 || !strings.HasPrefix(e.Violations[0].Field, "disk.") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

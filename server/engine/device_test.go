@@ -16,6 +16,7 @@ import (
 
 	"github.com/davitd/davit/domain"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
+	"github.com/davitd/davit/server/engine"
 )
 
 const (
@@ -243,6 +244,36 @@ func TestDeviceRefusals(t *testing.T) {
 		}
 		if after := [2]string{h.xml("web", false), h.xml("web", true)}; before != after || len(h.told()) != told {
 			t.Errorf("something was changed: %v\n%s", h.told()[told:], cmp.Diff(before, after))
+		}
+	})
+}
+
+// A device that comes back with something in the place of its secrets keeps them, in both definitions, and none is attached so.
+func TestDevicesKeepSecrets(t *testing.T) {
+	disk := func(target, cookie string) string {
+		return "<disk type='file' device='disk'><source file='/srv/image'/><target dev='" + target + "'/><mirror><source><cookies>" +
+			"<cookie name='c'>" + cookie + "</cookie></cookies></source></mirror></disk>"
+	}
+	bubble(t, func(h *house) {
+		h.define("web", uuidWeb, "<devices>"+disk("vdb", "hush")+"</devices>")
+		h.boot("web")
+		for affect := range davitv1.Affect_name {
+			q := &davitv1.UpdateDeviceRequest{Domain: byName("web"), Source: deviceText(disk("vdb", domain.Withheld)), Affect: davitv1.Affect(affect)}
+			if _, err := h.UpdateDevice(h.t.Context(), q); err != nil {
+				h.t.Error(err)
+			}
+		}
+		_, err := h.AttachDevice(h.t.Context(), &davitv1.AttachDeviceRequest{Domain: byName("web"), Source: deviceText(disk("vdc", domain.Withheld))})
+		if !errors.Is(err, domain.ErrInvalid) || !strings.Contains(fmt.Sprint(err), domain.Withheld) {
+			h.t.Errorf("attach: %v", err)
+		}
+		for _, inactive := range []bool{false, true} {
+			r, err := h.GetDomainXML(engine.WithOperator(h.t.Context()), &davitv1.GetDomainXMLRequest{
+				Domain: byName("web"), Inactive: inactive, IncludeSecrets: true,
+			})
+			if err != nil || strings.Count(r.GetXml(), "hush") != 1 || strings.Contains(r.GetXml(), domain.Withheld) {
+				h.t.Errorf("inactive %t: %s, %v", inactive, r.GetXml(), err)
+			}
 		}
 	})
 }
