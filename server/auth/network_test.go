@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -237,6 +238,24 @@ func TestPolicyHoldsForOpenConnections(t *testing.T) {
 		network.SetPolicy(policy(t, source(folder)))
 		if got := define(); got != codes.Unimplemented {
 			t.Errorf("after %s: define is %v", name, got)
+		}
+	}
+}
+
+// A certificate can be revoked by any number that it may have, however the number is written.
+func TestRevokedSerials(t *testing.T) {
+	folder := authority(t)
+	for text, number := range map[string]int64{
+		"serial:0": 0, "serial:00:00": 0, "serial:1": 1, "serial:01": 1, "serial:0A:B0": 0xab0, "SERIAL:ab0": 0xab0,
+	} {
+		pair := withPair(as(t, folder, ""), signed(t, folder, func(c *x509.Certificate) { c.SerialNumber = big.NewInt(number) }))
+		s := source(folder)
+		for revoked, want := range map[string]codes.Code{"serial:123": codes.Unimplemented, text: codes.Unavailable} {
+			s.Revoked = []string{revoked}
+			_, address := serveNetwork(t, policy(t, s), auth.NetworkLimits{})
+			if got := call(t, dialNetwork(t, address, pair), list, &emptypb.Empty{}); got.Code() != want {
+				t.Errorf("number %d with %q revoked: list is %v, want %v", number, revoked, got, want)
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -172,8 +173,7 @@ func parseMark(text string) (string, error) {
 	case kind == "sha256" && valid && len(digits) == 2*sha256.Size:
 		return "sha256:" + digits, nil
 	case kind == "serial" && valid && len(digits) <= 40:
-		digits = strings.TrimLeft(digits, "0")
-		return "serial:" + digits, nil
+		return "serial:" + cmp.Or(strings.TrimLeft(digits, "0"), "0"), nil
 	}
 	return "", fmt.Errorf("%q is neither \"sha256:\" and 64 hexadecimal digits nor \"serial:\" and up to 40", text)
 }
