@@ -268,7 +268,7 @@ func TestCheckRevisionRefuses(t *testing.T) {
 func TestCheckRevisionKeepsThePlan(t *testing.T) {
 	plan := newPlan("/srv/root", "pause")
 	plan.Operations = append(plan.Operations, mask("/proc/kcore"))
-	devices := []protoreflect.Name{"operations", "held", "memory_limit_bytes"}
+	devices := []protoreflect.Name{"operations", "held", "furnish", "memory_limit_bytes"}
 	fields := plan.ProtoReflect().Descriptor().Fields()
 	for i := range fields.Len() {
 		f := fields.Get(i)
@@ -276,7 +276,7 @@ func TestCheckRevisionKeepsThePlan(t *testing.T) {
 		alter(r.GetPlan().ProtoReflect(), f)
 		err := launch.CheckRevision(plan, r)
 		if slices.Contains(devices, f.Name()) {
-			if f.Name() == "memory_limit_bytes" && err != nil {
+			if (f.Name() == "memory_limit_bytes" || f.Name() == "furnish") && err != nil {
 				t.Errorf("another %s: %v", f.Name(), err)
 			}
 			continue

@@ -32,10 +32,11 @@ func CheckRevision(plan *monitorv1.Plan, r *monitorv1.Revise) error {
 	return checkRevisedMounts(r)
 }
 
-// fixed is what two plans of one container have in common, as text: all but the devices, and the memory, which is the policy's to change.
+// fixed is what two plans of one container have in common, as text: all but the devices, with whether there are interfaces to wait
+// for at a boot, and the memory, which is the policy's to change.
 func fixed(plan *monitorv1.Plan) string {
 	kept := proto.CloneOf(plan)
-	kept.Held, kept.MemoryLimitBytes = nil, 0
+	kept.Held, kept.Furnish, kept.MemoryLimitBytes = nil, false, 0
 	kept.Operations = slices.DeleteFunc(kept.Operations, func(op *monitorv1.Operation) bool { return removable(op) != "" })
 	for _, op := range kept.Operations {
 		if dev := op.GetDev(); dev != nil {
