@@ -104,6 +104,21 @@ func joinSpy(r *report, _ []string) {
 		for _, s := range strangers(r) {
 			spyOn(r, s)
 		}
+		letGo()
+	}
+}
+
+// letGo frees those that stopped late, and buries those that died while they were held: their parent waits for that.
+func letGo() {
+	for {
+		var status unix.WaitStatus
+		pid, err := unix.Wait4(-1, &status, unix.WNOHANG|unix.WALL, nil)
+		if err != nil || pid <= 0 {
+			return
+		}
+		if status.Stopped() {
+			_ = unix.PtraceDetach(pid)
+		}
 	}
 }
 
