@@ -30,6 +30,7 @@ func ownRoot(t *testing.T) (dir string, change func(*davitv1.Domain)) {
 	}
 	mount := davitv1.FilesystemType_FILESYSTEM_TYPE_MOUNT
 	return dir, func(def *davitv1.Domain) {
+		def.Profile = nil // the one that follows from its init
 		def.Devices.Filesystem = []*davitv1.Filesystem{
 			{Type: mount, SourceDir: dir, TargetDir: "/"},
 			{Type: mount, SourceDir: "/usr", TargetDir: "/usr", Readonly: true},
