@@ -18,11 +18,14 @@ const (
 )
 
 // Identity is the files, in PEM, with which a daemon on the network is known and knows its caller. Those that are not
-// named are looked for: cacert.pem, clientcert.pem and clientkey.pem in the folder that $DAVIT_PKI names, else in
-// $XDG_CONFIG_HOME/davit/pki (~/.config/davit/pki), else in /etc/pki/davit.
+// named are looked for: cacert.pem, and clientcert.pem with clientkey.pem, in the folder that $DAVIT_PKI names, else in
+// $XDG_CONFIG_HOME/davit/pki (~/.config/davit/pki), else in /etc/pki/davit. The authority may be in another of these than the
+// certificate.
 type Identity struct {
-	// CA has the authorities whose daemons are trusted; those of the system where there is none.
+	// CA has the authorities whose daemons are trusted. Where there is none no daemon is.
 	CA string
+	// PublicCAs trusts the authorities of the system, and looks for no others, where CA names none.
+	PublicCAs bool
 	// Certificate is who the caller is, Key the key of it. They are named together.
 	Certificate, Key string
 	// Folder, if it is named, is the only one in which the others are looked for.
@@ -59,27 +62,27 @@ func (i Identity) config(host string, getenv func(string) string) (*tls.Config, 
 	return config, nil
 }
 
-// find names the files that are not named, from the first folder that has one of them. Without any there is no way in.
+// find names the files that are not named: the authority, and the certificate with its key, each from the first folder that has
+// it. Without an authority nobody tells the daemon from others, and there is no way in.
 func (i *Identity) find(getenv func(string) string) error {
-	folders, given := i.folders(getenv), i.CA != "" || i.Certificate != ""
+	folders := i.folders(getenv)
 	for _, folder := range folders {
 		ca, certificate := filepath.Join(folder, "cacert.pem"), filepath.Join(folder, "clientcert.pem")
-		if !there(ca) && !there(certificate) {
-			continue
-		}
-		if i.CA == "" && there(ca) {
+		if i.CA == "" && !i.PublicCAs && there(ca) {
 			i.CA = ca
 		}
 		if i.Certificate == "" && there(certificate) {
 			i.Certificate, i.Key = certificate, filepath.Join(folder, "clientkey.pem")
 		}
-		return nil
 	}
-	if given {
+	places := strings.Join(folders, " or ")
+	switch {
+	case i.CA != "" || i.PublicCAs:
 		return nil
+	case i.Certificate == "":
+		return fmt.Errorf("a daemon on the network is reached with TLS only, and there are no certificates in %s; davit pki makes them", places)
 	}
-	return fmt.Errorf("a daemon on the network is reached with TLS only, and there are no certificates in %s; davit pki makes them",
-		strings.Join(folders, " or "))
+	return fmt.Errorf("find the authority of the daemon: there is no cacert.pem in %s; copy it there, or name the file", places)
 }
 
 func there(path string) bool {

@@ -65,7 +65,8 @@ func WithAway(away func() (back func())) Option {
 	return func(o *options) { o.away = away }
 }
 
-// WithDialer connects through a function of the caller, whatever the target: a tunnel, or a server in the same process.
+// WithDialer connects through a function of the caller, whatever the target: a tunnel, or a server in the same process. What
+// goes through it is as it is for the target: TLS for a daemon on the network, nothing for a socket of this host.
 func WithDialer(dial func(context.Context) (net.Conn, error)) Option {
 	return func(o *options) { o.dial = dial }
 }

@@ -140,10 +140,10 @@ func (t target) admin() (target, error) {
 	return unixTarget(filepath.Join(filepath.Dir(t.address), adminSocket)), nil
 }
 
-// credentials are how the two sides know each other.
+// credentials are how the two sides know each other: a daemon on the network with TLS, however it is reached.
 func (t target) credentials(o options) (credentials.TransportCredentials, error) {
 	switch {
-	case t.network == "unix", o.insecure, o.tls == nil && o.dial != nil:
+	case t.network == "unix", o.insecure:
 		return insecure.NewCredentials(), nil
 	case o.tls != nil:
 		config := o.tls.Clone()
