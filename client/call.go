@@ -24,8 +24,8 @@ type caller struct {
 	away     func() (back func()) // see [WithAway]; may be nil
 }
 
-// unary makes a call of one question and one answer. Any of them may be made again: those that change something have a
-// request id, the others change nothing.
+// unary makes a call of one question and one answer. One that the daemon did not begin for want of room is made again, whatever it
+// is; one under which the daemon went away only if it may be made twice.
 func (c caller) unary(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn,
 	invoke grpc.UnaryInvoker, opts ...grpc.CallOption,
 ) error {
@@ -56,7 +56,7 @@ func (c caller) unary(ctx context.Context, method string, req, reply any, conn *
 			}
 			continue
 		}
-		if !unavailable(err) || draining(err) && !cut || !c.link.reached.Load() {
+		if !unavailable(err) || draining(err) && !cut || !c.link.reached.Load() || !repeatable(method, req) {
 			return err
 		}
 		if back == nil && c.away != nil && c.window > 0 {
@@ -66,6 +66,16 @@ func (c caller) unary(ctx context.Context, method string, req, reply any, conn *
 			return err
 		}
 	}
+}
+
+// repeatable tells whether a call may be made again though the daemon may have done what it asks: it changes nothing, or has a request
+// id by which the daemon knows it.
+func repeatable(method string, req any) bool {
+	if accessOf(method) == davitv1.Access_ACCESS_READ {
+		return true
+	}
+	with, ok := req.(interface{ GetRequestId() string })
+	return ok && with.GetRequestId() != ""
 }
 
 // may refuses what a read-only client does not do.

@@ -137,6 +137,48 @@ func TestRetryEnds(t *testing.T) {
 	}
 }
 
+// TestRetryOfWhatMayBeDoneTwice makes a call again whose connection broke if it looks, or has a request id, and no other: that may
+// have been done.
+func TestRetryOfWhatMayBeDoneTwice(t *testing.T) {
+	var looks, starts, updates int
+	broken := status.Error(codes.Unavailable, "the connection broke")
+	s := &stub{}
+	s.get = func(context.Context, *davitv1.GetDomainRequest) (*davitv1.GetDomainResponse, error) {
+		if looks++; looks < 2 {
+			return nil, broken
+		}
+		return &davitv1.GetDomainResponse{}, nil
+	}
+	s.start = func(context.Context, *davitv1.StartDomainRequest) (*davitv1.StartDomainResponse, error) {
+		if starts++; starts < 2 {
+			return nil, broken
+		}
+		return &davitv1.StartDomainResponse{}, nil
+	}
+	s.update = func(context.Context, *davitv1.UpdateHostRequest) (*davitv1.UpdateHostResponse, error) {
+		if updates++; updates < 2 {
+			return nil, broken
+		}
+		return &davitv1.UpdateHostResponse{}, nil
+	}
+	c := s.connect(t, client.WithRetry(time.Minute))
+	if err := c.Connect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.GetVersion(t.Context(), &davitv1.GetVersionRequest{}); err != nil { // now it has answered
+		t.Fatal(err)
+	}
+	if _, err := c.UpdateHost(t.Context(), &davitv1.UpdateHostRequest{}); !errors.Is(err, domain.ErrUnavailable) || updates != 1 {
+		t.Errorf("UpdateHost: %v after %d calls", err, updates)
+	}
+	if _, err := c.StartDomain(t.Context(), &davitv1.StartDomainRequest{}); err != nil || starts != 2 {
+		t.Errorf("StartDomain: %v after %d calls", err, starts)
+	}
+	if _, err := c.GetDomain(t.Context(), &davitv1.GetDomainRequest{}); err != nil || looks != 2 {
+		t.Errorf("GetDomain: %v after %d calls", err, looks)
+	}
+}
+
 // TestRetryWaitsForRestart makes a call while the daemon is away; it succeeds when the daemon is back.
 func TestRetryWaitsForRestart(t *testing.T) {
 	s := &stub{}

@@ -28,6 +28,7 @@ type stub struct {
 	list    func(context.Context, *davitv1.ListDomainsRequest) (*davitv1.ListDomainsResponse, error)
 	watch   func(*davitv1.WatchEventsRequest, grpc.ServerStreamingServer[davitv1.WatchEventsResponse]) error
 	console func(grpc.BidiStreamingServer[davitv1.OpenConsoleRequest, davitv1.OpenConsoleResponse]) error
+	update  func(context.Context, *davitv1.UpdateHostRequest) (*davitv1.UpdateHostResponse, error)
 	log     *logStub // no LogService when nil
 	exec    func(grpc.BidiStreamingServer[davitv1.ExecRequest, davitv1.ExecResponse]) error
 
@@ -58,6 +59,10 @@ func (s *stub) ListDomains(ctx context.Context, r *davitv1.ListDomainsRequest) (
 
 func (s *stub) GetVersion(context.Context, *davitv1.GetVersionRequest) (*davitv1.GetVersionResponse, error) {
 	return &davitv1.GetVersionResponse{Version: "0.1.0"}, nil
+}
+
+func (s *stub) UpdateHost(ctx context.Context, r *davitv1.UpdateHostRequest) (*davitv1.UpdateHostResponse, error) {
+	return s.update(ctx, r)
 }
 
 func (s *stub) WatchEvents(r *davitv1.WatchEventsRequest, out grpc.ServerStreamingServer[davitv1.WatchEventsResponse]) error {
