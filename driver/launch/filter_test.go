@@ -202,3 +202,43 @@ func TestFilterIsDescribed(t *testing.T) {
 		t.Errorf("more than execve follows the filter:\n%s", after)
 	}
 }
+
+// always is a filter that answers every system call the same.
+func always(answer uint32) []byte { return statement(unix.BPF_RET|unix.BPF_K, 0, 0, answer) }
+
+// A filter that leaves the process no way to run its program fails the start and is named, whatever else it forbids: that the process
+// tells why, or that it ends.
+func TestFilterThatForbidsAll(t *testing.T) {
+	inBoth(t, func(w world) {
+		t, plan := w.T, w.plan
+		guest := start(t, plan("pause"))
+		defer end(guest)
+		for _, c := range []struct {
+			what   string
+			filter []byte
+			how    string
+		}{
+			{"execve, write and exit_group", denying(unix.SYS_EXECVE, unix.SYS_WRITE, unix.SYS_EXIT_GROUP), "signal 11 (segmentation fault)"},
+			{"execve and write", denying(unix.SYS_EXECVE, unix.SYS_WRITE), "exit code 127"},
+			{"all, with an error", always(unix.SECCOMP_RET_ERRNO | uint32(unix.EXDEV)), "signal 11 (segmentation fault)"},
+			{"all, with the end of the process", always(unix.SECCOMP_RET_KILL_PROCESS), "signal 31 (bad system call)"},
+			{"all, with the end of the thread", always(unix.SECCOMP_RET_KILL_THREAD), "signal 31 (bad system call)"},
+			{"all, with a trap", always(unix.SECCOMP_RET_TRAP), "signal 31 (bad system call)"},
+		} {
+			for _, noNewPrivs := range []bool{false, true} {
+				want := `system call filter "test" killed the process before its program ran: ` + c.how
+				p := plan("exit", "0")
+				p.Init.Seccomp, p.Init.SeccompName, p.Init.NoNewPrivs = c.filter, "test", noNewPrivs
+				if e := refused(t, p); e.Operation != "run" || e.Message != want || e.Kind != monitorv1.ErrorKind_ERROR_KIND_NOT_EXECUTABLE {
+					t.Errorf("%s: %v, want %s", c.what, e, want)
+				}
+				command := command("exit", "0")
+				command.Seccomp, command.SeccompName, command.NoNewPrivs = c.filter, "test", noNewPrivs
+				_, err := launch.Join(guest.Target(launch.Descriptors{}), command, nullFiles(t))
+				if err == nil || !strings.HasSuffix(err.Error(), want) {
+					t.Errorf("command: %s: %v, want %s", c.what, err, want)
+				}
+			}
+		}
+	})
+}

@@ -293,9 +293,9 @@ func (j *joiner) attend(a *assembler, lines *lines) (*Process, error) {
 		second.destroy()
 		return nil, failed(step{operation: "begin"}, err)
 	}
-	if _, err := lines.await(a, 0); err != nil {
+	if err := second.awaitExec(a, lines, j.process); err != nil {
 		second.destroy()
-		return nil, explain(err)
+		return nil, err
 	}
 	return &Process{PID: second.pid, Pidfd: second.pidfd, child: second}, nil
 }

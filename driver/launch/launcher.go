@@ -143,8 +143,7 @@ func (l *launcher) attend(a *assembler, lines *lines, child *child) error {
 	if err = lines.answer(reply.bytes()); err != nil {
 		return failed(step{operation: "answer"}, err)
 	}
-	_, err = lines.await(a, 0)
-	return explain(err)
+	return child.awaitExec(a, lines, l.plan.GetInit())
 }
 
 // assembled lets the child begin and waits until its tree stands.

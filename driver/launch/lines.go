@@ -71,8 +71,10 @@ func (l *lines) await(a *assembler, kind int32) (report, error) {
 	case n == len(buffer) && r.kind == reportFailed:
 		return r, a.failure(r.index, syscall.Errno(r.value))
 	}
-	return r, &Error{Operation: opRun, Message: "the process was killed before its program ran"}
+	return r, &Error{Operation: opRun, Message: killedBefore}
 }
+
+const killedBefore = "the process was killed before its program ran"
 
 func readFull(f *os.File, buffer []byte) (int, error) {
 	for n := 0; ; {

@@ -1,14 +1,19 @@
 package launch
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
+	"strings"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
 )
 
 // A child is a process that was cloned.
@@ -74,6 +79,32 @@ func (c *child) release(a *assembler) {
 	}
 	c.machine, c.stack = nil, nil
 }
+
+// awaitExec waits until the child runs the program of a process. One that was ended before, and could not tell, has closed its end of
+// the reports as well.
+func (c *child) awaitExec(a *assembler, lines *lines, p *monitorv1.Process) error {
+	if _, err := lines.await(a, 0); err != nil {
+		return explain(err)
+	}
+	// Behind the name, which may hold anything, are six fields and the flags.
+	text, _ := os.ReadFile("/proc/" + strconv.Itoa(c.pid) + "/stat")
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if len(fields) > 6 {
+		if flags, _ := strconv.Atoi(fields[6]); flags&neverRan == 0 {
+			return nil
+		}
+	}
+	e := &Error{Operation: opRun, Object: p.GetArgv()[0], Message: killedBefore}
+	exit, err := c.wait()
+	if err == nil && len(p.GetSeccomp()) > 0 && exit.Signal != unix.SIGKILL {
+		e.Kind = monitorv1.ErrorKind_ERROR_KIND_NOT_EXECUTABLE
+		e.Message = "system call filter " + quote(p.GetSeccompName()) + " killed the process before its program ran: " + exit.String()
+	}
+	return e
+}
+
+// neverRan is the kernel's flag of a process that has called no execve (PF_FORKNOEXEC). It has the flag until it is reaped.
+const neverRan = 0x40
 
 // destroy ends the child, whatever it does, and leaves nothing of it.
 func (c *child) destroy() {
