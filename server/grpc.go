@@ -103,5 +103,5 @@ func newGRPC(guard *auth.Guard, record *audit.Door, c *calls, limits []grpc.Serv
 		grpc.ChainStreamInterceptor(c.stream),
 	)
 	options = append(options, guard.Options()...)
-	return grpc.NewServer(append(options, limits...)...)
+	return grpc.NewServer(append(append(options, limits...), auth.Lines())...)
 }

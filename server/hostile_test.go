@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -191,6 +192,65 @@ func TestHostileClients(t *testing.T) {
 			list()
 			if after, most := held(), before+64<<20; after > most {
 				t.Errorf("%d bytes are held, %d before", after, before)
+			}
+		})
+	}
+}
+
+// Calls that are denied leave nothing behind, however long the client would wait for their answers.
+func TestDeniedCallsAreForgotten(t *testing.T) {
+	const (
+		calls = 50_000
+		bound = 8 << 20 // they left 500 bytes each
+	)
+	far := append([]byte{0x00, 12}, "grpc-timeout\x051000H"...)
+	for name, more := range map[string][]byte{"far deadline": far, "no deadline": nil} {
+		t.Run(name, func(t *testing.T) {
+			h := start(t, t.TempDir(), func(o *server.Options) {
+				o.Config.Limits.CallsPerSecond, o.Config.Limits.Burst = 10_000_000, 10_000_000
+			})
+			conn := raw(t, h.path(server.ReadOnlySocket))
+			if _, err := conn.Write([]byte(preface)); err != nil {
+				t.Fatal(err)
+			}
+			answers := bufio.NewReader(conn)
+			deny := func(from, to int) {
+				t.Helper()
+				_ = conn.SetDeadline(time.Now().Add(testenv.Scale(2 * time.Minute)))
+				written := make(chan error, 1)
+				go func() {
+					for n := from; n < to; n++ {
+						block := append(head("/davit.v1.DomainService/DefineDomain"), more...)
+						if _, err := conn.Write(frame(1, 4|1, uint32(2*n+1), block)); err != nil {
+							written <- err
+							return
+						}
+					}
+					written <- nil
+				}()
+				for ended := from; ended < to; {
+					var head [9]byte
+					if _, err := io.ReadFull(answers, head[:]); err != nil {
+						t.Fatalf("after %d answers: %v", ended-from, err)
+					}
+					if _, err := answers.Discard(int(head[0])<<16 | int(head[1])<<8 | int(head[2])); err != nil {
+						t.Fatal(err)
+					}
+					if head[3] == 1 && head[4]&1 != 0 { // trailers
+						ended++
+					}
+				}
+				if err := <-written; err != nil {
+					t.Fatal(err)
+				}
+			}
+			deny(0, 1000) // what the daemon makes once for all of them
+			before := heap()
+			deny(1000, calls)
+			if more := heap() - before; more > bound {
+				t.Errorf("%d calls that were denied leave %d bytes, the bound is %d", calls, more, bound)
+			} else {
+				t.Logf("%d calls that were denied leave %d bytes", calls, more)
 			}
 		})
 	}

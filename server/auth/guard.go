@@ -79,7 +79,11 @@ func (g *Guard) Options() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.Creds(Credentials()),
 		grpc.InTapHandle(func(ctx context.Context, call *tap.Info) (context.Context, error) {
-			return g.head(ctx, call.FullMethodName)
+			ctx, err := g.head(ctx, call.FullMethodName)
+			if err != nil {
+				drop(ctx)
+			}
+			return ctx, err
 		}),
 		grpc.ChainUnaryInterceptor(g.unary, unaryTicket),
 		grpc.ChainStreamInterceptor(g.stream, streamTicket),
