@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -75,4 +76,39 @@ func TestFurnishIsCalledOff(t *testing.T) {
 			w.Errorf("called: %v, got %v", called, err)
 		}
 	})
+}
+
+// While others furnish, which may take long, we are what the kernel ends last; init has its score when it runs.
+func TestScoreWhileItIsFurnished(t *testing.T) {
+	inBoth(t, func(w world) {
+		before, furnishing := scoreOf(w.T, os.Getpid()), -1
+		guest, err := launch.Launch(w.plan("pause"), launch.Descriptors{Furnish: func(context.Context, *os.File) error {
+			furnishing = scoreOf(w.T, os.Getpid())
+			return nil
+		}})
+		if err != nil {
+			w.Fatal(err)
+		}
+		defer end(guest)
+		if after := scoreOf(w.T, os.Getpid()); furnishing != before || after != before {
+			w.Errorf("our score is %d, %d while it is furnished, and %d afterwards", before, furnishing, after)
+		}
+		if got, want := scoreOf(w.T, guest.PID), min(max(before, 0)+100, 1000); got != want {
+			w.Errorf("score of init is %d, want %d", got, want)
+		}
+	})
+}
+
+func scoreOf(t *testing.T, pid int) int {
+	t.Helper()
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/oom_score_adj")
+	if err != nil {
+		t.Error(err)
+		return -1001
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Error(err)
+	}
+	return n
 }

@@ -119,10 +119,6 @@ func (l *launcher) attend(a *assembler, lines *lines, child *child) error {
 	if err := l.writeMaps(child.pid); err != nil {
 		return err
 	}
-	defer score.lower()
-	if err := score.raise(child.pid); err != nil {
-		return failed(step{operation: opScore}, err)
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	furnished := l.furnish(ctx, child.pid)
@@ -139,6 +135,11 @@ func (l *launcher) attend(a *assembler, lines *lines, child *child) error {
 	reply, err := l.inspect(child)
 	if err != nil {
 		return err
+	}
+	// Our own score is raised with its, and others may have taken long.
+	defer score.lower()
+	if err = score.raise(child.pid); err != nil {
+		return failed(step{operation: opScore}, err)
 	}
 	if err = lines.answer(reply.bytes()); err != nil {
 		return failed(step{operation: "answer"}, err)

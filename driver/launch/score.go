@@ -17,18 +17,19 @@ type scores struct {
 	sync.Mutex
 	raised int
 	own    int
+	known  bool // own was read
 }
 
 var score scores
 
 const opScore = "raise score of process where memory lacks"
 
-// raise raises the score of a child that waits at its gate. With or without an error, lower is called later.
+// raise raises the score of a child that waits. With or without an error, lower is called later.
 func (s *scores) raise(pid int) error {
 	s.Lock()
 	defer s.Unlock()
 	s.raised++
-	if s.raised == 1 {
+	if !s.known {
 		text, err := os.ReadFile("/proc/self/oom_score_adj")
 		if err != nil {
 			return err
@@ -36,6 +37,7 @@ func (s *scores) raise(pid int) error {
 		if s.own, err = strconv.Atoi(strings.TrimSpace(string(text))); err != nil {
 			return err
 		}
+		s.known = true
 	}
 	return setScore(strconv.Itoa(pid), min(max(s.own, 0)+guestScore, 1000))
 }
@@ -44,8 +46,9 @@ func (s *scores) raise(pid int) error {
 func (s *scores) lower() {
 	s.Lock()
 	defer s.Unlock()
-	if s.raised--; s.raised == 0 {
+	if s.raised--; s.raised == 0 && s.known {
 		_ = setScore("self", s.own)
+		s.known = false
 	}
 }
 
