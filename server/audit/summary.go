@@ -34,6 +34,10 @@ var digested = map[protoreflect.FullName]bool{
 // environments are the lists of NAME=VALUE, of which the names are told.
 var environments = map[protoreflect.FullName]bool{"davit.v1.ExecStart.env": true}
 
+// commands are the lists of a command and its arguments, of which the command is told, and how many arguments it has: passwords are
+// given there, too.
+var commands = map[protoreflect.FullName]bool{"davit.v1.ExecStart.argv": true}
+
 // summarize tells what a request asks for, in short and without its secrets.
 func summarize(q proto.Message) *structpb.Struct {
 	s := &summary{left: maxSummary}
@@ -64,8 +68,12 @@ func (s *summary) field(field protoreflect.FieldDescriptor, v protoreflect.Value
 		return s.value(field, v)
 	}
 	list := v.List()
+	most := maxEntries
+	if commands[field.FullName()] {
+		most = 1
+	}
 	var values []*structpb.Value
-	for i := range min(list.Len(), maxEntries) {
+	for i := range min(list.Len(), most) {
 		values = append(values, s.value(field, list.Get(i)))
 	}
 	if more := list.Len() - len(values); more > 0 {

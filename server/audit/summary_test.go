@@ -60,7 +60,7 @@ func TestSummary(t *testing.T) {
 			&davitv1.ExecRequest{Action: &davitv1.ExecRequest_Start{Start: &davitv1.ExecStart{
 				Domain: web, Argv: []string{"mysql", "-u", "root"}, Env: []string{"MYSQL_PWD=secret", "B"}, Tty: true,
 			}}},
-			`{"start":{"argv":["mysql","-u","root"],"domain":{"name":"web"},"env":["MYSQL_PWD","B"],"tty":true}}`,
+			`{"start":{"argv":["mysql","and 2 more"],"domain":{"name":"web"},"env":["MYSQL_PWD","B"],"tty":true}}`,
 		},
 		{
 			&davitv1.UpdateHostRequest{Pages: []*davitv1.PageAllocation{{PageKib: 2048, Count: 3}}},

@@ -254,7 +254,7 @@ type AuditRecord struct {
 	// The request's id, if it had one.
 	RequestId string `protobuf:"bytes,10,opt,name=request_id,json=requestId" json:"request_id,omitempty"`
 	// What was asked for, in short: definitions and long texts as their size and SHA-256, of variables of an environment the
-	// names only. Of a call of many messages, the first one.
+	// names only, of a command its name and how many arguments it has. Of a call of many messages, the first one.
 	Request *structpb.Struct `protobuf:"bytes,11,opt,name=request" json:"request,omitempty"`
 	// The answer's code: "OK", "PERMISSION_DENIED".
 	Code string `protobuf:"bytes,12,opt,name=code" json:"code,omitempty"`
