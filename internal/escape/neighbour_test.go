@@ -2,6 +2,7 @@ package escape_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net"
@@ -34,8 +35,8 @@ var neighbourAttacks = []attack{
 		client: idmapOverlap, control: idmapNaive,
 	},
 	{
-		id: "ESC-35", name: "setuid-exposure", tries: "walk davit's folders as an unprivileged user of the host, to images and setuid programs",
-		client: walkState, control: walkStateNaive,
+		id: "ESC-35", name: "setuid-exposure", tries: "as an unprivileged user of the host, walk davit's folders, and run a setuid program that a guest made in its root",
+		client: setuidExposure, control: setuidExposureNaive,
 	},
 	{
 		id: "ESC-38", name: "abstract-socket", tries: "connect to abstract sockets of davit's, with the host's network",
@@ -259,6 +260,63 @@ func walkStateNaive(c *scene) string {
 		c.t.Fatalf("the walk does not find what is there: %v, %s", err, out)
 	}
 	return "the same walk finds an image that lies in a folder open to all"
+}
+
+// setuidExposure walks davit's folders, then to a setuid program that a guest made in a root that is kept as documented: below a folder
+// that is the host's root's alone.
+func setuidExposure(c *scene) string {
+	walked := walkState(c)
+	shut := c.rootfs + "-shut"
+	if err := os.Mkdir(shut, 0o700); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := os.Rename(c.rootfs, shut+"/root"); err != nil {
+		c.t.Fatal(err)
+	}
+	c.rootfs = shut + "/root"
+	program := c.plant()
+	if out, err := c.apartAsNobody(program); !errors.Is(err, fs.ErrPermission) {
+		c.escapes(c.t, "nobody runs %s: %v, %s", filepath.Base(program), err, out)
+	}
+	return walked + "; a setuid program of the host's root that the guest made in a root below a folder of mode 0700 is out of reach, too"
+}
+
+func setuidExposureNaive(c *scene) string {
+	walked := walkStateNaive(c)
+	out, err := c.apartAsNobody(c.plant())
+	if err != nil {
+		c.t.Fatalf("nobody runs a setuid program in an open folder: %v, %s", err, out)
+	}
+	if ids := strings.Fields(parse(c.t, []byte(out)).values()["Uid"]); len(ids) != 4 || ids[0] != "65533" || ids[1] != "0" {
+		c.t.Fatalf("nobody has the ids %q", ids)
+	}
+	return walked + "; a setuid program that the guest made in a root in an open folder makes nobody the host's root"
+}
+
+// plant has a guest make a setuid program of the host's root in its root, for whoever gets there, and gives where it is on the host.
+func (c *scene) plant() string {
+	t := c.t
+	t.Helper()
+	name := c.launch(t, domainOptions{}, "plant")
+	if r := c.heard(t, name); r.done("plant") != 1 {
+		t.Fatalf("the guest makes no setuid program: %v", r)
+	}
+	c.destroy(t, name)
+	program := c.rootfs + "/bin/planted"
+	var stat unix.Stat_t
+	if err := unix.Stat(program, &stat); err != nil || c.mapped && stat.Uid != 0 || stat.Mode&0o7777 != 0o4755 {
+		t.Fatalf("on the host it is of user %d and mode %o, %v", stat.Uid, stat.Mode, err)
+	}
+	return program
+}
+
+// apartAsNobody runs a program as an unprivileged user of the host, in namespaces of its own.
+func (c *scene) apartAsNobody(program string) (string, error) {
+	cmd, out := c.apart(c.t, "identity")
+	cmd.Path = program
+	cmd.SysProcAttr.Credential = &syscall.Credential{Uid: 65533, Gid: 65533}
+	err := cmd.Run()
+	return out.String(), err
 }
 
 // davitProcesses are the daemon and all below it and its keeper: what runs davit's programs.

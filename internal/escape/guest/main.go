@@ -64,6 +64,7 @@ var attacks = map[string]func(r *report, args []string){
 	"bomb":            bomb,
 	"set-clock":       setClock,
 	"hold-calls":      holdCalls,
+	"plant":           plant,
 	"run-for-a-while": runForAWhile,
 }
 
