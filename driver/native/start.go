@@ -50,6 +50,7 @@ func (d *Driver) Start(ctx context.Context, spec driver.Spec) (driver.Instance, 
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.lives[spec.UUID] = s.i
+	s.logs.close()
 	return s.i, nil
 }
 
@@ -152,7 +153,13 @@ func (s *start) openDevices(ctx context.Context) error {
 	if s.logs, err = openTerminals(def); err != nil {
 		return err
 	}
-	s.undoBy(func(context.Context) error { s.logs.close(); return nil })
+	s.undoBy(func(context.Context) error {
+		defer s.logs.close()
+		return s.logs.restore()
+	})
+	if err = s.d.checkTerminals(def); err != nil {
+		return err
+	}
 	s.held, s.facts = held, s.d.hostFacts(def)
 	s.facts.Sources, s.i.record.Sources = held.sources, held.sources
 	return nil
@@ -323,7 +330,6 @@ func (s *start) makeContainer(ctx context.Context) error {
 		_ = logs.Folder.Close()
 	}
 	s.held.close()
-	s.logs.close()
 	if err != nil {
 		return err
 	}

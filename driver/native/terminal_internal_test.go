@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/davitd/davit/cgroup"
+	"github.com/davitd/davit/driver"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 )
 
@@ -53,6 +54,77 @@ func TestTerminalFiles(t *testing.T) {
 		if err != nil || statErr != nil || string(text) != test.want || info.Mode() != 0o600 {
 			t.Errorf("%+v: the file has %q, %v", test, text, err)
 		}
+	}
+}
+
+// A start that fails leaves in the file what the last run said; one in which something stands by then keeps that. Two starts at a time
+// do not have one file, nor have two consoles.
+func TestTerminalFilesOfAStartThatFails(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "web.console")
+	for _, test := range []struct{ before, said, want string }{
+		{"last run\n", "", "last run\n"}, {"last run\n", "this run\n", "this run\n"}, {strings.Repeat("x", 3<<20), "", strings.Repeat("x", 3<<20)}, {"", "", ""},
+	} {
+		if err := os.WriteFile(file, []byte(test.before), 0o640); err != nil {
+			t.Fatal(err)
+		}
+		f, err := openTerminals(logged(file, false))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, appends := range []bool{false, true} {
+			if _, err := openTerminals(logged(file, appends)); err == nil || !strings.Contains(err.Error(), `another start or program holds it`) {
+				t.Errorf("a second start: %v", err)
+			}
+		}
+		if err := f.begin(); err != nil {
+			t.Error(err)
+		}
+		if info, err := os.Stat(file); err != nil || info.Size() != 0 {
+			t.Errorf("when it begins the file has %d bytes, %v", info.Size(), err)
+		}
+		if _, err := f.anew[0].WriteString(test.said); err != nil {
+			t.Error(err)
+		}
+		if err := f.restore(); err != nil {
+			t.Error(err)
+		}
+		f.close()
+		if text, err := os.ReadFile(file); err != nil || string(text) != test.want {
+			t.Errorf("%.20q, %.20q: the file has %.20q, %v", test.before, test.said, text, err)
+		}
+	}
+	entries, err := os.ReadDir(filepath.Dir(file))
+	if err != nil || len(entries) != 1 {
+		t.Errorf("beside the file: %v, %v", entries, err)
+	}
+	def := logged(file, true)
+	def.Devices.Serial = []*davitv1.Serial{{LogFile: filepath.Dir(file) + "/./web.console"}}
+	_, err = openTerminals(def)
+	if err == nil || !strings.Contains(err.Error(), "is written to by console1; name another") || !strings.Contains(err.Error(), "/domain/devices/serial[1]/log/@file") {
+		t.Errorf("a second console: %v", err)
+	}
+	if f, err := openTerminals(logged(file, true)); err != nil {
+		t.Errorf("the file is still held: %v", err)
+	} else {
+		f.close()
+	}
+}
+
+// A file that a domain which runs is written to is no other's, by whatever name; what has ended writes no more.
+func TestTerminalFilesOfOthers(t *testing.T) {
+	other := &instance{spec: driver.Spec{Definition: logged("/var/log/web.console", true)}}
+	d := &Driver{lives: map[string]*instance{"a": other}}
+	def := logged("/var/log//web.console", false)
+	def.Name = "db"
+	if err := d.checkTerminals(def); err == nil || !strings.Contains(err.Error(), `log file "/var/log//web.console" is written to by domain "web"; name another`) {
+		t.Errorf("%v", err)
+	}
+	if err := d.checkTerminals(logged("/var/log/db.console", false)); err != nil {
+		t.Errorf("another file: %v", err)
+	}
+	other.ended = true
+	if err := d.checkTerminals(def); err != nil {
+		t.Errorf("when it has ended: %v", err)
 	}
 }
 

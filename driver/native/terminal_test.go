@@ -43,6 +43,18 @@ func TestSerialAndLogFiles(t *testing.T) {
 	}
 	h.empty(t)
 
+	// A start that fails leaves what the last run said.
+	program := spec.Definition.Os.Init
+	spec.Definition.Os.Init = "/nonexistent/init"
+	if _, err := d.Start(t.Context(), spec); err == nil || !strings.Contains(err.Error(), "no such file or directory") {
+		t.Errorf("a start without init: %v", err)
+	}
+	spec.Definition.Os.Init = program
+	if text, err := os.ReadFile(filepath.Join(dir, "console")); err != nil || !strings.Contains(string(text), "from console") {
+		t.Errorf("after a start that failed the file of the console has %q, %v", text, err)
+	}
+	h.empty(t)
+
 	// Nothing is made for a domain whose file cannot be.
 	devices.Console[0].LogFile = filepath.Join(dir, "absent", "console")
 	if _, err := d.Start(t.Context(), spec); err == nil || !strings.Contains(err.Error(), "its folder does not exist and is not made") {
