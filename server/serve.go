@@ -119,7 +119,7 @@ func (s *Server) Close() error {
 	}
 	s.doors = nil
 	if s.audit != nil { // no call is left that it could record
-		errs = append(errs, s.kernel.Close(), s.audit.Close())
+		errs = append(errs, s.audit.Close(), s.kernel.Close()) // the kernel may be slow
 		s.audit, s.kernel = nil, nil
 	}
 	if s.logs != nil {

@@ -6,7 +6,7 @@
 // message came and one when it ended.
 //
 // The record is [davitv1.AuditRecord]. It names what was asked for and never repeats a secret: of definitions, long texts
-// and all bytes it has size and SHA-256, of an environment the names, of a command its own and the number of its arguments.
+// and all bytes it has size and SHA-256, of an environment the names, of a command its name and the number of its arguments.
 //
 // # The log
 //

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"os"
+	"time"
 
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
@@ -23,6 +24,12 @@ func Summarize(q proto.Message) *structpb.Struct { return summarize(q) }
 func NewKernel(log *zap.Logger, send func(kind uint16, text string) error) *Kernel {
 	return newKernel(log, send, func() error { return nil })
 }
+
+// SetLimit sets how long the kernel has at the end, before it comes.
+func (k *Kernel) SetLimit(limit time.Duration) { k.limit = limit }
+
+// Over tells whether that time is over.
+func (k *Kernel) Over() bool { return k.over.Load() }
 
 // Tell hands a record over.
 func (k *Kernel) Tell(r *davitv1.AuditRecord) { k.tell(r) }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -25,6 +26,10 @@ const (
 // wait for it.
 const kernelQueue = 1024
 
+// closeLimit is how long the kernel has, at the end, to take what waits: it is asked for one record at a time, and may take
+// [answerLimit] for each. The daemon has to end. One more that is on its way is waited for.
+const closeLimit = 2 * time.Second
+
 // Kernel hands records to the kernel's audit. A nil one hands over nothing.
 type Kernel struct {
 	log   *zap.Logger
@@ -32,11 +37,14 @@ type Kernel struct {
 	close func() error
 	exe   string
 
-	mu     sync.Mutex
-	queue  chan *davitv1.AuditRecord // nil when it is over
-	lost   uint64
-	told   time.Time // when the last loss was logged
-	worker sync.WaitGroup
+	limit time.Duration // see [closeLimit]
+
+	mu    sync.Mutex
+	queue chan *davitv1.AuditRecord // nil when it is over
+	lost  uint64
+	told  time.Time     // when the last loss was logged
+	over  atomic.Bool   // nothing more is to be sent
+	ended chan struct{} // closed when nothing is
 }
 
 // OpenKernel connects to the kernel's audit. Where there is none, or the daemon may not write to it, that is logged when
@@ -55,10 +63,14 @@ func newKernel(log *zap.Logger, send func(kind uint16, text string) error, closi
 		exe = "davitd"
 	}
 	k := &Kernel{
-		log: log.Named("audit"), send: send, close: closing, exe: exe, queue: make(chan *davitv1.AuditRecord, kernelQueue),
+		log: log.Named("audit"), send: send, close: closing, exe: exe, limit: closeLimit,
+		queue: make(chan *davitv1.AuditRecord, kernelQueue), ended: make(chan struct{}),
 	}
 	queue := k.queue
-	k.worker.Go(func() { k.run(queue) })
+	go func() {
+		defer close(k.ended)
+		k.run(queue)
+	}()
 	return k
 }
 
@@ -88,9 +100,13 @@ func (k *Kernel) lose(err error) {
 	}
 }
 
-// run sends what is handed over until there is no more, or the kernel wants none.
+// run sends what is handed over until there is no more, the kernel wants none, or the time is over.
 func (k *Kernel) run(queue <-chan *davitv1.AuditRecord) {
 	for r := range queue {
+		if k.over.Load() {
+			k.log.Warn("the kernel's audit misses the last records", zap.Int("missed", 1+len(queue)))
+			return
+		}
 		kind, text := k.line(r)
 		err := k.send(kind, text)
 		if err == nil {
@@ -114,7 +130,7 @@ func unwanted(err error) bool {
 	return errors.Is(err, unix.EPERM) || errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.EPROTONOSUPPORT)
 }
 
-// Close hands over what waits and ends.
+// Close hands over what waits, as far as the kernel takes it in time, and ends.
 func (k *Kernel) Close() error {
 	if k == nil {
 		return nil
@@ -125,7 +141,9 @@ func (k *Kernel) Close() error {
 		k.queue = nil
 	}
 	k.mu.Unlock()
-	k.worker.Wait()
+	late := time.AfterFunc(k.limit, func() { k.over.Store(true) })
+	defer late.Stop()
+	<-k.ended
 	return k.close()
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -146,6 +147,38 @@ func TestKernelIsSlow(t *testing.T) {
 	}
 	if logs.FilterMessage("the kernel's audit misses a record").Len() != 1 {
 		t.Errorf("logged %v", logs.All())
+	}
+}
+
+// The end does not wait for all that a slow kernel was not told yet, and logs how many records those are.
+func TestKernelIsSlowAtTheEnd(t *testing.T) {
+	const records = 10
+	core, logs := observer.New(zap.InfoLevel)
+	began, hold := make(chan struct{}, records), make(chan struct{})
+	k := audit.NewKernel(zap.New(core), func(uint16, string) error {
+		began <- struct{}{}
+		<-hold
+		return nil
+	})
+	k.SetLimit(time.Millisecond)
+	for range records {
+		k.Tell(started("web"))
+	}
+	<-began
+	closed := make(chan error, 1)
+	go func() { closed <- k.Close() }()
+	for end := time.Now().Add(time.Minute); !k.Over(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the end has no limit")
+		}
+	}
+	close(hold)
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	told := logs.FilterMessage("the kernel's audit misses the last records").All()
+	if len(told) != 1 || told[0].ContextMap()["missed"] != int64(records-1) || len(began) != 0 {
+		t.Errorf("logged %v, %d more were sent", logs.All(), len(began))
 	}
 }
 
