@@ -39,8 +39,7 @@ func TestRecordCutAtEveryByte(t *testing.T) {
 	}
 }
 
-// A list of ranges that is cut anywhere gives nobody a range that may be another's: it is refused under the name of its file
-// and left as it is.
+// A list of ranges that is cut anywhere gives nobody a range that may be seen in it to be another's. It is set aside as it was.
 func TestLedgerCutAtEveryByte(t *testing.T) {
 	p, home := pool(t), state(t)
 	for _, uuid := range []string{"one", "two"} {
@@ -60,13 +59,28 @@ func TestLedgerCutAtEveryByte(t *testing.T) {
 		if json.Valid(text[:n]) {
 			continue // all but the end of its line
 		}
-		for _, uuid := range []string{"one", "three"} {
-			if r, _, err := newIDs(p, "aaaaaaaa", home).allocate(uuid); err == nil || !strings.Contains(err.Error(), ledgerName) {
-				t.Fatalf("%d bytes: %s has %v, %v; want an error that names the file", n, uuid, r, err)
+		seen := strings.Count(string(text[:n]), "}]}") // a claim ends with the ranges of its groups
+		r, fresh, err := newIDs(p, "aaaaaaaa", home).allocate("three")
+		if err != nil || !fresh {
+			t.Fatalf("%d bytes: %v, fresh %v, %v", n, r, fresh, err)
+		}
+		if claims := claimsOf(t, p); len(claims) != seen+1 {
+			t.Fatalf("%d bytes: the claims are %v, want %d of old", n, claims, seen)
+		}
+		for _, c := range claimsOf(t, p)[:seen] {
+			if c.UID[0].overlaps(r) {
+				t.Fatalf("%d bytes: %v is that of %s", n, r, c.UUID)
 			}
 		}
-		if left, err := os.ReadFile(path); err != nil || string(left) != string(text[:n]) {
+		aside, err := filepath.Glob(path + ".damaged-*")
+		if err != nil || len(aside) != 1 {
+			t.Fatalf("%d bytes: set aside are %q, %v", n, aside, err)
+		}
+		if left, err := os.ReadFile(aside[0]); err != nil || string(left) != string(text[:n]) {
 			t.Fatalf("%d bytes: the list has become %q, %v", n, left, err)
+		}
+		if err = os.Remove(aside[0]); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

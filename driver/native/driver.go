@@ -147,6 +147,7 @@ func New(o Options) (*Driver, error) {
 		return nil, err
 	}
 	d := &Driver{opts: o, log: o.Logger, ids: newIDs(o.Pool, o.Instance, o.HomeDir), lives: make(map[string]*instance)}
+	d.ids.log = o.Logger
 	if err := d.open(); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}

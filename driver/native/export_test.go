@@ -53,7 +53,7 @@ func Undefine(p Pool) error {
 		return err
 	}
 	for _, c := range l.Claims {
-		if !c.Given {
+		if !c.Given || c.Idle {
 			err = errors.Join(err, newIDs(p.withDefaults(), c.Instance, "").forget(c.UUID))
 		}
 	}

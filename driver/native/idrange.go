@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
 
@@ -24,6 +25,8 @@ type Pool struct {
 	// Dir holds the list of ranges that domains have and its lock; "/var/lib/davit-ids" when empty. It outlives the host's boot: a
 	// domain keeps its range as long as it is defined.
 	Dir string
+	// Former is the folder of a list that is taken over when Dir has none; "/run/davit-ids" when Dir is empty, too.
+	Former string
 	// Base is the first id, Size the length of a range, Count how many there are; 1000000, 65536 and 15000 when 0.
 	Base, Size, Count uint32
 	// Subordinate are the files of ranges that belong to the host's users; /etc/subuid and /etc/subgid when nil.
@@ -33,7 +36,7 @@ type Pool struct {
 // withDefaults fills in what is not given.
 func (p Pool) withDefaults() Pool {
 	if p.Dir == "" {
-		p.Dir = "/var/lib/davit-ids"
+		p.Dir, p.Former = "/var/lib/davit-ids", formerDir
 	}
 	if p.Base == 0 {
 		p.Base = 1000000
@@ -67,7 +70,7 @@ func (p Pool) check() error {
 func (p Pool) slot(i uint32) Range { return Range{Start: p.Base + i*p.Size, Count: p.Size} }
 
 // claim is what one domain has of the host's ids: a range that was allotted to it, as long as it is defined, or those of its <idmap>,
-// as long as it runs.
+// as long as it runs. The latter stay listed until it is undefined, so that they are allotted to nobody.
 type claim struct {
 	Instance string  `json:"instance"`
 	UUID     string  `json:"uuid"`
@@ -75,6 +78,7 @@ type claim struct {
 	UID      []Range `json:"uid"`
 	GID      []Range `json:"gid"`
 	Given    bool    `json:"given,omitempty"` // by <idmap>
+	Idle     bool    `json:"idle,omitempty"`  // it does not run: another <idmap> may have them meanwhile
 }
 
 // conflicts finds a range of another claim that shares an id with this one's.
@@ -103,9 +107,12 @@ type ids struct {
 	instance string
 	home     string // a folder of davitd's that outlives the boot
 	view     *view
+	log      *zap.Logger
 }
 
-func newIDs(pool Pool, instance, home string) ids { return ids{pool, instance, home, new(view)} }
+func newIDs(pool Pool, instance, home string) ids {
+	return ids{pool, instance, home, new(view), zap.NewNop()}
+}
 
 // allocate gives a domain the range that it has, or one that nobody has; fresh tells that it is the latter. The range is the domain's
 // until forget. One that meanwhile belongs to a user of the host, or is not as long as those of the pool, is changed for another.
@@ -167,12 +174,14 @@ func (a ids) free(l *ledger, taken []Range) (slot uint32, found bool) {
 	return 0, false
 }
 
-// claim holds the ranges that a definition gives, unless another domain has them.
-func (a ids) claim(uuid, folder string, m maps) error {
+// claim holds the ranges that a definition gives, unless another domain has them; fresh tells that they were not listed for it before.
+func (a ids) claim(uuid, folder string, m maps) (fresh bool, err error) {
 	c := claim{Instance: a.instance, UUID: uuid, Folder: folder, Given: true}
 	c.UID, c.GID = m.ranges()
-	return a.update(func(l *ledger) error {
+	err = a.update(func(l *ledger) error {
+		before := len(l.Claims)
 		l.drop(func(c claim) bool { return c.Instance == a.instance && c.UUID == uuid })
+		fresh = len(l.Claims) == before
 		var owner claim
 		var ids Range
 		tell := func(o claim, r Range) { owner, ids = o, r }
@@ -186,6 +195,7 @@ func (a ids) claim(uuid, folder string, m maps) error {
 		l.add(c)
 		return nil
 	})
+	return fresh, err
 }
 
 // release gives back what a domain has as long as it runs.
@@ -193,7 +203,10 @@ func (a ids) release(uuid string) error {
 	if _, _, given, err := a.look(uuid); err == nil && !given {
 		return nil
 	}
-	return a.dropAll(func(c claim) bool { return c.UUID == uuid && c.Given })
+	return a.update(func(l *ledger) error {
+		l.rest(func(c claim) bool { return c.Instance == a.instance && c.UUID == uuid && c.Given }, a.home)
+		return nil
+	})
 }
 
 // forget gives back what a domain has as long as it is defined, too.
@@ -203,7 +216,11 @@ func (a ids) forget(uuid string) error {
 
 // sweep gives back what this instance's domains have that do not run, or are not defined.
 func (a ids) sweep(runs, defined func(uuid string) bool) error {
-	return a.dropAll(func(c claim) bool { return c.Given && !runs(c.UUID) || !c.Given && !defined(c.UUID) })
+	return a.update(func(l *ledger) error {
+		l.drop(func(c claim) bool { return c.Instance == a.instance && !defined(c.UUID) })
+		l.rest(func(c claim) bool { return c.Instance == a.instance && c.Given && !runs(c.UUID) }, a.home)
+		return nil
+	})
 }
 
 // dropAll drops claims of this instance.
@@ -216,7 +233,7 @@ func (a ids) dropAll(gone func(claim) bool) error {
 
 // words tell whose claim it is.
 func (c claim) words() string {
-	if c.Given {
+	if c.Given && !c.Idle {
 		return "running domain " + c.UUID
 	}
 	return "domain " + c.UUID + ", whether it runs or not"
@@ -242,6 +259,15 @@ func (l *ledger) drop(gone func(claim) bool) {
 	l.changed = l.changed || len(l.Claims) < before
 }
 
+// rest lets claims be of domains that do not run; home is a folder that is there as long as they are defined.
+func (l *ledger) rest(over func(claim) bool, home string) {
+	for i, c := range l.Claims {
+		if !c.Idle && over(c) {
+			l.Claims[i].Idle, l.Claims[i].Folder, l.changed = true, home, true
+		}
+	}
+}
+
 // dropStale drops claims of domains whose state is gone: their instance was removed without a release. It looks at the
 // folder of each, so it is done only when ids are wanted for.
 func (l *ledger) dropStale() (dropped bool) {
@@ -256,7 +282,7 @@ func (l *ledger) dropStale() (dropped bool) {
 // conflicts tells whether a claim shares an id with one that is held; tell, if not nil, learns with which.
 func (l *ledger) conflicts(c claim, tell func(o claim, shared Range)) bool {
 	for _, o := range l.Claims {
-		if r, found := c.conflicts(o); found {
+		if r, found := c.conflicts(o); found && !(c.Given && o.Idle) {
 			if tell != nil {
 				tell(o, r)
 			}
@@ -291,18 +317,34 @@ func (a ids) update(change func(*ledger) error) error {
 	if err = flock(lock); err != nil {
 		return err
 	}
-	l, err := readLedger(dir)
+	l, err := a.open(dir)
 	if err != nil {
 		return err
 	}
-	if err = change(l); err != nil || !l.changed {
+	a.mend(l)
+	if err = a.write(dir, l); err != nil { // what was mended stays, whatever becomes of the change
 		return err
 	}
-	text, err := json.Marshal(l)
-	if err != nil {
+	if err = change(l); err != nil {
 		return err
 	}
-	return replace(dir, ledgerName, text, true)
+	return a.write(dir, l)
+}
+
+// write writes the list if it is another than the one that was read.
+func (a ids) write(dir *os.File, l *ledger) error {
+	if l.changed {
+		text, err := json.Marshal(l)
+		if err != nil {
+			return err
+		}
+		if err = replace(dir, ledgerName, text, true); err != nil {
+			return err
+		}
+		l.changed = false
+	}
+	a.remember(l)
+	return nil
 }
 
 func flock(f *os.File) error {

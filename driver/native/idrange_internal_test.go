@@ -160,7 +160,7 @@ func TestSweepOfRanges(t *testing.T) {
 	}
 	allocated(t, b, "x", true)
 	for i, uuid := range []string{"v", "w"} {
-		if err := a.claim(uuid, folder, mapOf(uint32(5000+10*i), 10)); err != nil {
+		if _, err := a.claim(uuid, folder, mapOf(uint32(5000+10*i), 10)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -174,7 +174,7 @@ func TestSweepOfRanges(t *testing.T) {
 	for _, c := range claimsOf(t, p) {
 		left = append(left, c.Instance[:1]+c.UUID)
 	}
-	if got := strings.Join(left, " "); got != "ax ay bx av" {
+	if got := strings.Join(left, " "); got != "ax ay bx av aw" {
 		t.Errorf("left are %q", got)
 	}
 }
@@ -185,31 +185,73 @@ func mapOf(outside, count uint32) maps {
 	return maps{e, e}
 }
 
+// claimed is the error of a claim by <idmap>.
+func claimed(a ids, uuid, folder string, m maps) error {
+	_, err := a.claim(uuid, folder, m)
+	return err
+}
+
 func TestGivenRangesConflict(t *testing.T) {
 	folder := state(t)
 	a, m := newIDs(pool(t), "aaaaaaaa", folder), mapOf
-	if err := a.claim("x", folder, m(5000, 10)); err != nil {
+	if err := claimed(a, "x", folder, m(5000, 10)); err != nil {
 		t.Fatal(err)
 	}
-	err := a.claim("y", folder, m(5009, 10))
+	err := claimed(a, "y", folder, m(5009, 10))
 	if !errors.Is(err, domain.ErrFailedPrecondition) || !strings.Contains(err.Error(), "host ids 5009-5018 of <idmap> are those of running domain x") {
 		t.Errorf("claim an id twice: %v", err)
 	}
-	if err = a.claim("y", folder, m(5010, 10)); err != nil {
+	if err = claimed(a, "y", folder, m(5010, 10)); err != nil {
 		t.Errorf("claim ids beside: %v", err)
 	}
-	if err = a.claim("x", folder, m(5000, 10)); err != nil {
+	if err = claimed(a, "x", folder, m(5000, 10)); err != nil {
 		t.Errorf("claim one's own again: %v", err)
 	}
 	own := allocated(t, a, "z", true)
-	err = a.claim("y", folder, m(own.Start, 1))
+	err = claimed(a, "y", folder, m(own.Start, 1))
 	if !errors.Is(err, domain.ErrFailedPrecondition) || !strings.Contains(err.Error(), "those of domain z, whether it runs or not") {
 		t.Errorf("claim an id that was allotted: %v", err)
 	}
 	// One that gets an <idmap> gives up what was allotted.
-	if err := a.claim("z", folder, m(own.Start, 1)); err != nil {
+	if err := claimed(a, "z", folder, m(own.Start, 1)); err != nil {
 		t.Errorf("claim what was allotted to oneself: %v", err)
 	}
+}
+
+// The ids of an <idmap> are allotted to nobody as long as its domain is defined, running or not; another <idmap> has them meanwhile.
+func TestIdleRangesAreAllottedToNobody(t *testing.T) {
+	p, home := pool(t), state(t)
+	p.Count = 1
+	run := state(t)
+	a := newIDs(p, "aaaaaaaa", home)
+	m := mapOf(p.Base+10, 10)
+	if fresh, err := a.claim("named", run, m); err != nil || !fresh {
+		t.Fatal(fresh, err)
+	}
+	if err := a.release("named"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := newIDs(p, "bbbbbbbb", home).allocate("x"); !errors.Is(err, domain.ErrExhausted) {
+		t.Errorf("allocate what a stopped domain names: %v", err)
+	}
+	if err := claimed(a, "other", run, m); err != nil {
+		t.Errorf("another <idmap> has the ids meanwhile: %v", err)
+	}
+	if err := claimed(a, "named", run, m); err == nil || !strings.Contains(err.Error(), "those of running domain other") {
+		t.Errorf("both have the ids at once: %v", err)
+	}
+	if err := a.release("other"); err != nil {
+		t.Fatal(err)
+	}
+	if fresh, err := a.claim("named", run, m); err != nil || fresh {
+		t.Errorf("the second start: fresh %v, %v", fresh, err)
+	}
+	for _, uuid := range []string{"named", "other"} {
+		if err := a.forget(uuid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	allocated(t, a, "x", true)
 }
 
 func TestPoolIsChecked(t *testing.T) {
@@ -224,19 +266,6 @@ func TestPoolIsChecked(t *testing.T) {
 	}
 	if err := (Pool{}).withDefaults().check(); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestBrokenLedgerIsTold(t *testing.T) {
-	a := newIDs(pool(t), "aaaaaaaa", t.TempDir())
-	if err := os.MkdirAll(a.pool.Dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(a.pool.Dir, ledgerName), []byte("{"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := a.allocate("x"); err == nil || !strings.Contains(err.Error(), ledgerName) {
-		t.Errorf("allocate: %v, want the file named", err)
 	}
 }
 

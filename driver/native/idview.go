@@ -22,6 +22,8 @@ type view struct {
 	// allotted are the ranges of domains as long as they are defined; given has those with ranges of their <idmap>.
 	allotted map[string]Range
 	given    map[string]bool
+	// own are all claims of this instance by the list that it read or wrote last to change it.
+	own []claim
 }
 
 // look tells what a domain has, without waiting for those who change the list: its range, and whether it has those of an <idmap>.
@@ -80,7 +82,7 @@ func (v *view) take(file *os.File, l *ledger, instance string) {
 		switch {
 		case c.Instance != instance:
 		case c.Given:
-			v.given[c.UUID] = true
+			v.given[c.UUID] = !c.Idle
 		case len(c.UID) == 1:
 			v.allotted[c.UUID] = c.UID[0]
 		}

@@ -64,7 +64,7 @@ func TestAViewFollowsTheList(t *testing.T) {
 	}
 	expect("allotted to another instance's", other, false, false)
 	m := []*monitorv1.IdMapping{{Inside: 0, Outside: 500000, Count: 10}}
-	if err := again.claim("x", home, maps{m, m}); err != nil {
+	if _, err := again.claim("x", home, maps{m, m}); err != nil {
 		t.Fatal(err)
 	}
 	expect("given", a, false, true)
@@ -72,6 +72,12 @@ func TestAViewFollowsTheList(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect("released", again, false, false)
+	if claims := claimsOf(t, p); len(claims) != 1 || !claims[0].Idle {
+		t.Errorf("%v are left, want those of a domain that does not run", claims)
+	}
+	if err := a.forget("x"); err != nil {
+		t.Fatal(err)
+	}
 	if claims := claimsOf(t, p); len(claims) != 0 {
 		t.Errorf("%v are left", claims)
 	}

@@ -82,6 +82,7 @@ func (d *Driver) reopen(ctx context.Context, spec driver.Spec) (*instance, error
 	}
 	if alive {
 		i.findLent(i.initPID())
+		i.reclaimIDs(ctx)
 		if r.Furnished || hasNetwork(spec.Definition) {
 			err = i.startFurnishing(ctx)
 		}

@@ -182,10 +182,16 @@ func (s *start) takeIDs(context.Context) error {
 		return err
 	}
 	if len(s.plan.GetUidMap()) > 0 && !needsRange(s.spec.Definition) {
-		if err := s.d.ids.claim(s.spec.UUID, folder, maps{s.plan.GetUidMap(), s.plan.GetGidMap()}); err != nil {
+		fresh, err := s.d.ids.claim(s.spec.UUID, folder, maps{s.plan.GetUidMap(), s.plan.GetGidMap()})
+		if err != nil {
 			return err
 		}
-		s.undoBy(func(context.Context) error { return s.d.ids.release(s.spec.UUID) })
+		s.undoBy(func(context.Context) error {
+			if fresh {
+				return s.d.ids.forget(s.spec.UUID)
+			}
+			return s.d.ids.release(s.spec.UUID)
+		})
 	}
 	return nil
 }
