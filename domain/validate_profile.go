@@ -9,8 +9,14 @@ import (
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 )
 
+// MostFilterName is the length of the longest name of a filter of the host.
+const MostFilterName = 63
+
 // filterName is a name of a profile of the host: its file is found by it, below one folder and nowhere else.
-var filterName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
+var filterName = regexp.MustCompile(fmt.Sprintf(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,%d}$`, MostFilterName-1))
+
+// IsFilterWord tells that a name of a filter means none of the host's, whatever files there are.
+func IsFilterWord(name string) bool { return name == seccompDefault || name == SeccompUnconfined }
 
 // profile refuses what no profile can be changed to.
 func (v *validator) profile(def *davitv1.Domain) {
@@ -19,7 +25,7 @@ func (v *validator) profile(def *davitv1.Domain) {
 		return
 	}
 	if s := p.GetSeccomp(); s != "" && !filterName.MatchString(s) {
-		v.fault("profile.seccomp", "%s is no name of a filter: 1 to 63 letters, digits, and _ . - after the first", quote(s))
+		v.fault("profile.seccomp", "%s is no name of a filter: 1 to %d letters, digits, and _ . - after the first", quote(s), MostFilterName)
 	}
 	v.rlimits(p.GetRlimit())
 	v.unmask(ProfileName(def), p.GetUnmask())

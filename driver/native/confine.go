@@ -36,6 +36,9 @@ func confine(p *monitorv1.Process, def *davitv1.Domain, facts Facts) {
 	if c.Seccomp != domain.SeccompUnconfined {
 		p.Seccomp, p.SeccompName = facts.Filter.Bytes(), c.Seccomp
 	}
+	if c.HostSeccomp {
+		p.SeccompName = "host filter " + c.Seccomp // it may be called as one of ours
+	}
 	p.ApparmorProfile, p.SelinuxContext = label(def, apparmor), label(def, selinux)
 }
 

@@ -56,7 +56,7 @@ func TestLoadProfileRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const shape = ` is no name of a profile: 1 to 64 letters, digits, dots, underscores and hyphens, the first a letter or digit`
+	const shape = ` is no name of a profile: 1 to 63 letters, digits, dots, underscores and hyphens, the first a letter or digit`
 	for name, c := range map[string]struct {
 		want  string
 		class error
@@ -81,7 +81,7 @@ func TestLoadProfileRefuses(t *testing.T) {
 		"web\x00":               {shape, domain.ErrInvalid},
 		"web\n":                 {shape, domain.ErrInvalid},
 		"wéb":                   {shape, domain.ErrInvalid},
-		strings.Repeat("w", 65): {shape, domain.ErrInvalid},
+		strings.Repeat("w", 64): {shape, domain.ErrInvalid},
 	} {
 		p, _, err := seccomp.LoadProfile(dir, name, seccomp.Facts{})
 		if err == nil || !errors.Is(err, c.class) || !strings.Contains(strings.ReplaceAll(err.Error(), dir, "DIR"), c.want) {
@@ -106,7 +106,7 @@ func TestProfiles(t *testing.T) {
 	if got, err := seccomp.Profiles(filepath.Join(dir, "none")); err != nil || got != nil {
 		t.Errorf("of no folder: %q, %v", got, err)
 	}
-	for _, name := range []string{"web.json", "db.json", "b.txt", ".x.json", "a b.json"} {
+	for _, name := range []string{"web.json", "db.json", "b.txt", ".x.json", "a b.json", "default.json", "unconfined.json"} {
 		put(t, dir, name, "")
 	}
 	if got, err := seccomp.Profiles(dir); err != nil || !slices.Equal(got, []string{"db", "web"}) {
@@ -138,5 +138,30 @@ func TestProfilesThatKeepFromStarting(t *testing.T) {
 				t.Errorf("%s: %s: %v", arch, rules, err)
 			}
 		}
+	}
+}
+
+// A folder into which everybody may put profiles is as good as a profile that everybody may write.
+func TestLoadProfileFromAFolderOfEverybody(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir, "web.json", startable)
+	for mode, want := range map[os.FileMode]string{0o755: "", 0o775: "", 0o777: "0777", 0o777 | os.ModeSticky: "0777"} {
+		if err := os.Chmod(dir, mode); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err := seccomp.LoadProfile(dir, "web", seccomp.Facts{})
+		if want == "" && err != nil || want != "" && (!errors.Is(err, domain.ErrFailedPrecondition) ||
+			!strings.Contains(err.Error(), `"`+dir+`" may be written by everybody (mode `+want+`); take that away`)) {
+			t.Errorf("mode %v: %v", mode, err)
+		}
+	}
+}
+
+// The longest name that a definition may have is one of a file.
+func TestLongestName(t *testing.T) {
+	dir, name := t.TempDir(), strings.Repeat("w", seccomp.MostName)
+	put(t, dir, name+".json", startable)
+	if p, _, err := seccomp.LoadProfile(dir, name, seccomp.Facts{}); err != nil || p.Name != name {
+		t.Errorf("%q, %v", p.Name, err)
 	}
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // MostName bounds the name of a profile.
-const MostName = 64
+const MostName = domain.MostFilterName
 
 // extension is what files of profiles are called after their name.
 const extension = ".json"
@@ -49,7 +49,8 @@ func LoadProfile(dir, name string, host Facts) (Profile, []string, error) {
 	return p, warnings, nil
 }
 
-// Profiles are the names of those in a folder, sorted. A folder that is not there has none.
+// Profiles are the names of those in a folder, sorted; not of files that no definition can name, as their names are words for other
+// filters. A folder that is not there has none.
 func Profiles(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -60,7 +61,7 @@ func Profiles(dir string) ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if name, ok := strings.CutSuffix(e.Name(), extension); ok && e.Type().IsRegular() && checkName(name) == nil {
+		if name, ok := strings.CutSuffix(e.Name(), extension); ok && e.Type().IsRegular() && checkName(name) == nil && !domain.IsFilterWord(name) {
 			names = append(names, name)
 		}
 	}
@@ -92,6 +93,13 @@ func openProfile(dir, base string) (*os.File, error) {
 		return nil, err
 	}
 	defer func() { _ = folder.Close() }()
+	info, err := folder.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Mode().Perm()&0o002 != 0 {
+		return nil, writable(dir, info)
+	}
 	path := filepath.Join(dir, base)
 	fd, err := unix.Openat(int(folder.Fd()), base, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ELOOP) {
@@ -101,18 +109,23 @@ func openProfile(dir, base string) (*os.File, error) {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	file := os.NewFile(uintptr(fd), path)
-	info, err := file.Stat()
+	info, err = file.Stat()
 	switch {
 	case err != nil:
 	case !info.Mode().IsRegular():
 		err = fmt.Errorf("%q is not a regular file", path)
 	case info.Mode().Perm()&0o002 != 0:
-		err = fmt.Errorf("%q may be written by everybody (mode %04o); take that away", path, info.Mode().Perm())
+		err = writable(path, info)
 	default:
 		return file, nil
 	}
 	_ = file.Close()
 	return nil, err
+}
+
+// writable is the error of a file or folder by which everybody could change what guests may do.
+func writable(path string, info fs.FileInfo) error {
+	return fmt.Errorf("%q may be written by everybody (mode %04o); take that away", path, info.Mode().Perm())
 }
 
 // missing says that a profile could not be opened, and which there are.
