@@ -145,8 +145,9 @@ func (a ids) allocate(uuid string) (given Range, fresh bool, err error) {
 		}
 		return &domain.Error{
 			Code: codes.ResourceExhausted, Reason: davitv1.ErrorReason_ERROR_REASON_RESOURCES_EXHAUSTED,
-			Op: "allocate ids", Message: fmt.Sprintf("all %d ranges of %d ids from %d on are in use", a.pool.Count, a.pool.Size, a.pool.Base),
-			Detail: map[string]string{"base": decimal(a.pool.Base), "size": decimal(a.pool.Size), "count": decimal(a.pool.Count)},
+			Op:      "allocate ids",
+			Message: fmt.Sprintf("all %d ranges of %d ids from %d on are in use%s", a.pool.Count, a.pool.Size, a.pool.Base, a.owners()),
+			Detail:  map[string]string{"base": decimal(a.pool.Base), "size": decimal(a.pool.Size), "count": decimal(a.pool.Count)},
 		}
 	})
 	return given, fresh, err
@@ -378,6 +379,35 @@ func parseLedger(dir string, text []byte) (*ledger, error) {
 	return l, nil
 }
 
+// owners name the first line of the files of subordinate ids that has ids of the pool, and what can be done; "" if there is none.
+func (a ids) owners() string {
+	whole := Range{a.pool.Base, a.pool.Size * a.pool.Count}
+	for _, name := range a.pool.Subordinate {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(text)) {
+			if r, ok := parseSubordinate(line); ok && r.overlaps(whole) {
+				return fmt.Sprintf(" or belong to users of the host, as by %q in %s: have [idmap] base in the configuration above them",
+					strings.TrimSpace(line), name)
+			}
+		}
+	}
+	return ""
+}
+
+// parseSubordinate reads a line of subuid(5).
+func parseSubordinate(line string) (Range, bool) {
+	fields := strings.Split(strings.TrimSpace(line), ":")
+	if len(fields) != 3 {
+		return Range{}, false
+	}
+	start, err1 := strconv.ParseUint(fields[1], 10, 32)
+	count, err2 := strconv.ParseUint(fields[2], 10, 32)
+	return Range{uint32(start), uint32(count)}, err1 == nil && err2 == nil && count > 0
+}
+
 // subordinate are the ranges of subuid(5): NAME:START:COUNT. Lines that say something else are passed over, as the tools
 // that read them do.
 func (a ids) subordinate() ([]Range, error) {
@@ -392,14 +422,8 @@ func (a ids) subordinate() ([]Range, error) {
 		}
 		lines := bufio.NewScanner(f)
 		for lines.Scan() {
-			fields := strings.Split(strings.TrimSpace(lines.Text()), ":")
-			if len(fields) != 3 {
-				continue
-			}
-			start, err1 := strconv.ParseUint(fields[1], 10, 32)
-			count, err2 := strconv.ParseUint(fields[2], 10, 32)
-			if err1 == nil && err2 == nil && count > 0 {
-				out = append(out, Range{uint32(start), uint32(count)})
+			if r, ok := parseSubordinate(lines.Text()); ok {
+				out = append(out, r)
 			}
 		}
 		err = lines.Err()

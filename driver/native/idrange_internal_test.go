@@ -113,6 +113,21 @@ func TestRangesThatSuitNoMore(t *testing.T) {
 	}
 }
 
+// Where all ranges belong to a user of the host, as with LXD and Incus, the line is told and what to set.
+func TestTakenPoolNamesTheLine(t *testing.T) {
+	a := newIDs(pool(t), "aaaaaaaa", state(t))
+	const line = "root:1000000:1000000000"
+	if err := os.WriteFile(a.pool.Subordinate[0], []byte("alice:100000:65536\n"+line+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := a.allocate("x")
+	for _, want := range []string{line, a.pool.Subordinate[0], "[idmap] base"} {
+		if !errors.Is(err, domain.ErrExhausted) || !strings.Contains(err.Error(), want) {
+			t.Errorf("allocate: %v, want %q in it", err, want)
+		}
+	}
+}
+
 // allocated is the range of a domain.
 func allocated(t *testing.T, a ids, uuid string, fresh bool) Range {
 	t.Helper()
