@@ -283,7 +283,7 @@ func (l *ledger) dropStale() (dropped bool) {
 // conflicts tells whether a claim shares an id with one that is held; tell, if not nil, learns with which.
 func (l *ledger) conflicts(c claim, tell func(o claim, shared Range)) bool {
 	for _, o := range l.Claims {
-		if r, found := c.conflicts(o); found && !(c.Given && o.Idle) {
+		if r, found := c.conflicts(o); found && (!c.Given || !o.Idle) {
 			if tell != nil {
 				tell(o, r)
 			}

@@ -182,7 +182,8 @@ func (s *start) takeIDs(context.Context) error {
 		return err
 	}
 	if len(s.plan.GetUidMap()) > 0 && !needsRange(s.spec.Definition) {
-		fresh, err := s.d.ids.claim(s.spec.UUID, folder, maps{s.plan.GetUidMap(), s.plan.GetGidMap()})
+		var fresh bool
+		fresh, err = s.d.ids.claim(s.spec.UUID, folder, maps{s.plan.GetUidMap(), s.plan.GetGidMap()})
 		if err != nil {
 			return err
 		}
