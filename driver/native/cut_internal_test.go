@@ -76,8 +76,8 @@ func TestLedgerCutAtEveryByte(t *testing.T) {
 		if err != nil || len(aside) != 1 {
 			t.Fatalf("%d bytes: set aside are %q, %v", n, aside, err)
 		}
-		if left, err := os.ReadFile(aside[0]); err != nil || string(left) != string(text[:n]) {
-			t.Fatalf("%d bytes: the list has become %q, %v", n, left, err)
+		if left, wrong := os.ReadFile(aside[0]); wrong != nil || string(left) != string(text[:n]) {
+			t.Fatalf("%d bytes: the list has become %q, %v", n, left, wrong)
 		}
 		if err = os.Remove(aside[0]); err != nil {
 			t.Fatal(err)
