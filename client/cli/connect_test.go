@@ -150,7 +150,11 @@ func TestNetwork(t *testing.T) {
 		{"caller has none", []string{"--cacert", ours.file("ca.pem")}, "error: ", 1},
 		{"no such file", []string{"--cacert", ours.file("none.pem")}, "error: read certificates: ", 1},
 		{"no certificate in it", []string{"--cacert", ours.file("me.key")}, "holds none", 1},
-		{"key of another", []string{"--cert", ours.file("me.pem"), "--key", ours.file("ca.key")}, "error: read certificate: ", 1},
+		{
+			"key of another",
+			[]string{"--cacert", ours.file("ca.pem"), "--cert", ours.file("me.pem"), "--key", ours.file("ca.key")},
+			"error: read certificate: ", 1,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
