@@ -43,23 +43,33 @@ func identity(r *report, _ []string) {
 
 // descriptors lists the open descriptors but the ones of the Go runtime and of the look itself.
 func descriptors() []string {
-	entries, err := os.ReadDir("/proc/self/fd")
+	dir, err := os.Open("/proc/self/fd")
+	if err != nil {
+		return []string{err.Error()}
+	}
+	defer func() { _ = dir.Close() }()
+	own := strconv.Itoa(int(dir.Fd()))
+	names, err := dir.Readdirnames(-1)
 	if err != nil {
 		return []string{err.Error()}
 	}
 	var found []string
-	for _, e := range entries {
-		target, err := os.Readlink("/proc/self/fd/" + e.Name())
-		if err != nil || strings.HasPrefix(target, "anon_inode:[event") || strings.HasPrefix(target, "/proc/") {
+	for _, name := range names {
+		target, err := os.Readlink("/proc/self/fd/" + name)
+		if err != nil || name == own || strings.HasPrefix(target, "anon_inode:[event") {
 			continue
 		}
-		found = append(found, e.Name())
+		if n, _ := strconv.Atoi(name); n > 2 {
+			name += " (" + target + ")"
+		}
+		found = append(found, name)
 	}
-	sort.Slice(found, func(i, j int) bool {
-		a, _ := strconv.Atoi(found[i])
-		b, _ := strconv.Atoi(found[j])
-		return a < b
-	})
+	number := func(s string) int {
+		digits, _, _ := strings.Cut(s, " ")
+		n, _ := strconv.Atoi(digits)
+		return n
+	}
+	sort.Slice(found, func(i, j int) bool { return number(found[i]) < number(found[j]) })
 	return found
 }
 

@@ -296,7 +296,8 @@ func child(attack string, flags uintptr) error {
 	return cmd.Run()
 }
 
-// mountDisks mounts filesystems whose code reads disks.
+// mountDisks mounts filesystems whose code reads disks or speaks to the network. Some kernels let nfs and cifs read their options before
+// they refuse.
 func mountDisks(r *report, _ []string) {
 	_ = unix.Mkdir("/tmp/mnt", 0o755)
 	_ = os.WriteFile("/tmp/disk", make([]byte, 1<<20), 0o600)
@@ -308,7 +309,7 @@ func mountDisks(r *report, _ []string) {
 		if err == nil {
 			_ = unix.Unmount("/tmp/mnt", unix.MNT_DETACH)
 		}
-		r.reach("mount "+kind, err)
+		r.try("mount "+kind, err)
 	}
 }
 
