@@ -129,12 +129,18 @@ func serve(config server.Config, again func() (server.Config, error), open drive
 		return err
 	}
 	go reload(ctx, hangups, again, s, log)
+	told := make(chan struct{})
 	context.AfterFunc(ctx, func() {
+		defer close(told)
 		stop() // a second signal ends it at once
 		log.Info("davitd ends; its domains run on")
 		warn(log, server.Notify("STOPPING=1"))
 	})
-	return s.Serve(ctx)
+	err = s.Serve(ctx)
+	if ctx.Err() != nil {
+		<-told // systemd is to hear of it before the end
+	}
+	return err
 }
 
 // reload reads the configuration again at every signal, until ctx ends.
