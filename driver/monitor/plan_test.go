@@ -35,7 +35,7 @@ func TestPlanIsTold(t *testing.T) {
 	}
 	want(first)
 	second := proto.CloneOf(first)
-	second.Name = "second"
+	second.MemoryLimitBytes = 64 << 20
 	if err := c.Revise(&monitorv1.Revise{Plan: second}, nil); err != nil {
 		t.Fatal(err)
 	}

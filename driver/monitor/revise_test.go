@@ -235,9 +235,9 @@ func TestNativeReviseOfAMonitorThatIsKilled(t *testing.T) {
 // Between two boots only the plan changes, and the next boot is by the new one; before the first and after the last there is
 // nothing to change.
 func TestReviseBetweenBoots(t *testing.T) {
-	planOf := func(name string) *monitorv1.Plan {
+	newPlan := func() *monitorv1.Plan {
 		return &monitorv1.Plan{
-			Uuid: uuid, Name: name, Policy: onReboot, Init: &monitorv1.Process{Argv: []string{"x"}},
+			Uuid: uuid, Name: "web", Policy: onReboot, Init: &monitorv1.Process{Argv: []string{"x"}},
 			Operations: []*monitorv1.Operation{{Step: &monitorv1.Operation_RootBind{RootBind: &monitorv1.RootBind{Source: "/"}}}},
 		}
 	}
@@ -246,10 +246,10 @@ func TestReviseBetweenBoots(t *testing.T) {
 		return 0, &monitorv1.Exit{How: &monitorv1.Exit_Signal{Signal: uint32(syscall.SIGHUP)}}, nil
 	}}
 	c := monitor.NewContainer(naming{s, booted}, nobody{}, nil)
-	if err := c.Revise(&monitorv1.Revise{Plan: planOf("next")}, nil); wire.KindOf(err) != monitorv1.ErrorKind_ERROR_KIND_STATE {
+	if err := c.Revise(&monitorv1.Revise{Plan: newPlan()}, nil); wire.KindOf(err) != monitorv1.ErrorKind_ERROR_KIND_STATE {
 		t.Errorf("before the start: %v", err)
 	}
-	_, pidfd, err := c.Start(planOf("first"), monitor.Cgroups{}, nil)
+	_, pidfd, err := c.Start(newPlan(), monitor.Cgroups{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,15 +259,15 @@ func TestReviseBetweenBoots(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	next := planOf("next")
+	next := newPlan()
 	next.Held = []string{"a"}
 	if err := c.Revise(&monitorv1.Revise{Plan: next, Hold: []string{"a"}}, []*os.File{own}); err != nil {
 		t.Fatal(err)
 	}
-	for want := "next with 1"; ; {
+	for want := "web with 1"; ; {
 		if got := <-booted; got == want {
 			break
-		} else if got != "first with 0" {
+		} else if got != "web with 0" {
 			t.Fatalf("booted %q", got)
 		}
 	}
