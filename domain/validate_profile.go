@@ -87,6 +87,8 @@ func exposed(def *davitv1.Domain) []*davitv1.Warning {
 	case c.Name != davitv1.ProfileName_PROFILE_NAME_PRIVILEGED:
 	case mapped:
 		warn("profile.name", "not a boundary: no filter of system calls, no path of the kernel hidden, nearly all capabilities within the ids of <idmap>")
+	case !hasOwnRoot(def):
+		warn("profile.name", "not a boundary: no filter of system calls, no path of the kernel hidden, nearly all capabilities within ids of its own")
 	default:
 		warn("profile.name", "not a boundary: root of the domain is root of the host, with nearly all its capabilities and no filter of system calls")
 	}
@@ -97,4 +99,11 @@ func exposed(def *davitv1.Domain) []*davitv1.Warning {
 		warn(entry("profile.unmask", i, "path"), "%s tells of the host or reaches its kernel", u.GetPath())
 	}
 	return list
+}
+
+// hasOwnRoot tells whether a domain has a root filesystem, and does not run on the host's, which nobody does as the host's root.
+func hasOwnRoot(def *davitv1.Domain) bool {
+	return slices.ContainsFunc(def.GetDevices().GetFilesystem(), func(f *davitv1.Filesystem) bool {
+		return path.Clean(f.GetTargetDir()) == "/" && path.Clean(f.GetSourceDir()) != "/"
+	})
 }
