@@ -279,22 +279,30 @@ func (k *Console) Close() error {
 }
 
 // Copy connects the console to in and out until the domain stops (nil), in ends (nil), or something fails. It closes the
-// console. A read of in that is under way then goes on until it gets something, which is lost.
+// console, and writes nothing to out any more once it has returned. A read of in that is under way then goes on until it
+// gets something, which is lost.
 func (k *Console) Copy(in io.Reader, out io.Writer) error {
-	defer func() { _ = k.Close() }()
-	ended := make(chan error, 2)
+	typed, shown := make(chan error, 1), make(chan error, 1)
 	go func() {
 		_, err := io.Copy(struct{ io.Writer }{k}, in)
 		if errors.Is(err, io.ErrClosedPipe) {
 			return // the other direction knows why
 		}
-		ended <- err
+		typed <- err
 	}()
 	go func() {
 		_, err := io.Copy(out, struct{ io.Reader }{k})
-		ended <- err
+		shown <- err
 	}()
-	return <-ended
+	select {
+	case err := <-typed:
+		_ = k.Close()
+		<-shown
+		return err
+	case err := <-shown:
+		_ = k.Close()
+		return err
+	}
 }
 
 // writeChunks sends p in pieces that fit into a message.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,7 +38,7 @@ func running(t *testing.T, xml string) (*testdaemon.Daemon, *client.Client, *dav
 func readUntil(t *testing.T, r io.Reader, want string) {
 	t.Helper()
 	var got bytes.Buffer
-	timer := time.AfterFunc(10*time.Second, func() { panic("the console never said " + want) })
+	timer := time.AfterFunc(time.Minute, func() { panic("the console never said " + want) })
 	defer timer.Stop()
 	for p := make([]byte, 7); !strings.Contains(got.String(), want); {
 		n, err := r.Read(p)
@@ -151,4 +152,43 @@ func TestConsoleCopy(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Errorf("Copy ended with %v after its input did, want nil", err)
 	}
+}
+
+// TestConsoleCopyLeavesNothingToShow holds the output back while the input ends: what a console shows after it was left
+// would be on somebody else's screen.
+func TestConsoleCopyLeavesNothingToShow(t *testing.T) {
+	_, c, ref := running(t, echoing)
+	k, err := c.Console(t.Context(), ref, client.ConsoleOptions{Scrollback: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, typist := io.Pipe()
+	out := &heldWriter{begun: make(chan struct{}), goOn: make(chan struct{})}
+	done := make(chan error, 1)
+	go func() { done <- k.Copy(in, out) }()
+	<-out.begun
+	if err := typist.Close(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-done:
+		t.Fatal("Copy ended while it wrote")
+	case <-time.After(50 * time.Millisecond): // a wrong one ends at once
+	}
+	close(out.goOn)
+	if err := <-done; err != nil {
+		t.Errorf("Copy ended with %v after its input did, want nil", err)
+	}
+}
+
+// heldWriter takes what is written when it is told to.
+type heldWriter struct {
+	once        sync.Once
+	begun, goOn chan struct{}
+}
+
+func (w *heldWriter) Write(p []byte) (int, error) {
+	w.once.Do(func() { close(w.begun) })
+	<-w.goOn
+	return len(p), nil
 }
