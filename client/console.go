@@ -282,27 +282,23 @@ func (k *Console) Close() error {
 // console, and writes nothing to out any more once it has returned. A read of in that is under way then goes on until it
 // gets something, which is lost.
 func (k *Console) Copy(in io.Reader, out io.Writer) error {
-	typed, shown := make(chan error, 1), make(chan error, 1)
+	ended, shown := make(chan error, 2), make(chan struct{})
 	go func() {
 		_, err := io.Copy(struct{ io.Writer }{k}, in)
 		if errors.Is(err, io.ErrClosedPipe) {
 			return // the other direction knows why
 		}
-		typed <- err
+		ended <- err
 	}()
 	go func() {
+		defer close(shown)
 		_, err := io.Copy(out, struct{ io.Reader }{k})
-		shown <- err
+		ended <- err
 	}()
-	select {
-	case err := <-typed:
-		_ = k.Close()
-		<-shown
-		return err
-	case err := <-shown:
-		_ = k.Close()
-		return err
-	}
+	err := <-ended
+	_ = k.Close()
+	<-shown
+	return err
 }
 
 // writeChunks sends p in pieces that fit into a message.

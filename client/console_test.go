@@ -171,8 +171,8 @@ func TestConsoleCopyLeavesNothingToShow(t *testing.T) {
 		t.Fatal(err)
 	}
 	select {
-	case <-done:
-		t.Fatal("Copy ended while it wrote")
+	case err := <-done:
+		t.Fatalf("Copy ended with %v while it wrote", err)
 	case <-time.After(50 * time.Millisecond): // a wrong one ends at once
 	}
 	close(out.goOn)
