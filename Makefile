@@ -5,6 +5,8 @@ SHELL   := /bin/bash
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION)
+# A monitor makes no use of protobuf's own codec, only of its messages: that is compiled for size (internal/testenv does the same).
+MONITOR_GCFLAGS := google.golang.org/protobuf/...=-l
 PREFIX  ?= /usr/local
 BUF     := $(GO) tool -modfile=.tools/buf/go.mod buf
 LINT    := $(GO) tool -modfile=.tools/golangci-lint/go.mod golangci-lint
@@ -14,13 +16,14 @@ comma   := ,
 export DAVIT_TEST_REQUIRE ?= $(REQUIRE)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-guest test-corpus escape race lint fmt generate verify fuzz bench soak install uninstall deb test-systemd test-debian clean
+.PHONY: help build demo test test-guest test-corpus escape race lint fmt generate verify fuzz bench bench-peers bench-go soak install uninstall deb test-systemd test-debian clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build davitd, davit-monitor and davit into bin/, static
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/davit ./cmd/davitd
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -gcflags '$(MONITOR_GCFLAGS)' -o bin/ ./cmd/davit-monitor
 
 demo: build ## show a domain's whole life in a temporary folder; as root on the native driver, else on the fake one
 	$(GO) run ./internal/demo -bin bin
@@ -78,8 +81,14 @@ fuzz: ## run every fuzz target below the folders FUZZ for FUZZTIME
 	      if [ $$try = 3 ] || grep -q 'Failing input' $$out || ! grep -A1 '^--- FAIL: ' $$out | grep -qx ' *context deadline exceeded'; then exit 1; fi; \
 	    done; done; done
 
+bench: build ## measure what SPECIFICATION.md promises, as root; BENCHFLAGS=-short for a minute, "-lines filled,exec" for some lines
+	$(GO) run ./internal/bench -bin bin -json build/bench.json -chart docs/performance.svg -page docs/performance.md $(BENCHFLAGS)
+
+bench-peers: ## tell which other programs make bench can stand beside davit, and how to install them
+	@$(GO) run ./internal/bench -peers
+
 BENCHTIME ?= 100x
-bench: build ## measure; beside crun where it is installed
+bench-go: build ## the benchmarks of the packages, BENCH=./driver/native for those of one
 	DAVIT_TEST_BIN=$(CURDIR)/bin $(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 60m $(or $(BENCH),./domain/... ./driver/... ./server/...)
 
 CYCLES ?= 1000
@@ -136,4 +145,4 @@ test-debian: build ## boot a Debian with systemd as a domain, log in, reboot it,
 	  $(GO) test -count=1 -timeout 60m -v ./internal/debiantest
 
 clean: ## remove what was built
-	rm -rf bin .cache
+	rm -rf bin build .cache

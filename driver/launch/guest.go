@@ -45,10 +45,13 @@ type Guest struct {
 	// ended and Wait has seen it, a master gives what was written to it and then EIO.
 	Consoles []*os.File
 
-	plan   *monitorv1.Plan
-	child  *child
-	live   *live
-	devpts *os.File
+	plan  *monitorv1.Plan
+	child *child
+	// changing is held by whoever changes what is live.
+	changing sync.Mutex
+	noting   sync.Mutex // of live
+	live     *live      // nil of a container that was adopted and never changed
+	devpts   *os.File   // nil of one that was adopted or has none
 	// slaves are held so that a console that nobody has open is not at its end.
 	slaves  []*os.File
 	release sync.Once
@@ -89,16 +92,17 @@ func (g *Guest) Signal(s syscall.Signal) error {
 
 // OpenTerminal opens a terminal of the container for a command that is to have one: see [Stdio].
 func (g *Guest) OpenTerminal(rows, columns uint16) (*devices.Terminal, error) {
-	if g.devpts == nil {
-		return nil, &Error{Operation: "open terminal", Message: "the container has no /dev/pts"}
-	}
 	who, err := ownerOf(g.plan)
 	if err != nil {
 		return nil, err
 	}
-	devpts, err := duplicate(g.devpts) // the guest may be closed meanwhile
-	if err != nil {
-		return nil, notHeld(err)
+	var devpts *os.File
+	if g.devpts != nil {
+		if devpts, err = duplicate(g.devpts); err != nil { // the guest may be closed meanwhile
+			return nil, notHeld(err)
+		}
+	} else if devpts, err = g.findDevpts(); err != nil {
+		return nil, &Error{Operation: "open terminal", Message: "the container has no /dev/pts"}
 	}
 	defer func() { _ = devpts.Close() }()
 	terminal, err := devices.OpenTerminal(devpts, who.uid)
@@ -121,7 +125,7 @@ func (g *Guest) Close() error {
 	if g.devpts != nil {
 		err = errors.Join(err, g.devpts.Close())
 	}
-	g.live.close()
+	g.noted().close()
 	for _, c := range g.Consoles {
 		err = errors.Join(err, c.Close())
 	}

@@ -222,7 +222,7 @@ func (l *launcher) inspect(c *child) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.live, err = l.note(c.pid, root)
+	l.live, err = note(l.plan, c.pid, root, func(index int) (*os.File, error) { return duplicate(l.tree.mounts[index]) })
 	if err != nil && !(Target{Pidfd: c.pidfd}).ended(time.Second) {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package launch
 import (
 	"fmt"
 	"os"
-	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -13,8 +12,6 @@ import (
 
 // live is what a launch made that may be changed while the container runs.
 type live struct {
-	// changing is held by whoever changes it.
-	changing sync.Mutex
 	// dev is the tmpfs of /dev, wherever the container may have it by now; nil without one.
 	dev *os.File
 	// nodes are its nodes by name.
@@ -49,45 +46,46 @@ func removable(op *monitorv1.Operation) string {
 	return ""
 }
 
-// note remembers what a launch made. The child has put its tree together and waits: nothing of the container has run.
-func (l *launcher) note(pid int, root *os.File) (*live, error) {
+// note remembers what a launch made, /dev by the index of its operation. The child has put its tree together and waits: nothing of the
+// container has run.
+func note(plan *monitorv1.Plan, pid int, root *os.File, dev func(index int) (*os.File, error)) (*live, error) {
 	made := &live{nodes: map[string]*monitorv1.DeviceNode{}, mounts: map[string]*mounted{}}
-	if err := l.noteInto(made, pid, root); err != nil {
+	if err := made.note(plan, pid, root, dev); err != nil {
 		made.close()
 		return nil, failed(step{operation: "note mounts"}, err)
 	}
 	return made, nil
 }
 
-func (l *launcher) noteInto(made *live, pid int, root *os.File) error {
-	table, err := l.tableOf(pid)
+func (l *live) note(plan *monitorv1.Plan, pid int, root *os.File, dev func(index int) (*os.File, error)) error {
+	table, err := tableOf(plan, pid)
 	if err != nil {
 		return err
 	}
-	for i, op := range l.plan.GetOperations() {
+	for i, op := range plan.GetOperations() {
 		if target := removable(op); target != "" {
-			if made.mounts[target], err = mountOn(root, target, table); err != nil {
+			if l.mounts[target], err = mountOn(root, target, table); err != nil {
 				return err
 			}
 		}
-		if dev := op.GetDev(); dev != nil {
-			for _, n := range dev.GetNodes() {
-				made.nodes[n.GetName()] = n
+		if made := op.GetDev(); made != nil {
+			for _, n := range made.GetNodes() {
+				l.nodes[n.GetName()] = n
 			}
-			if made.dev, err = duplicate(l.tree.mounts[i]); err != nil {
+			if l.dev, err = dev(i); err != nil {
 				return err
 			}
 		}
 	}
-	if made.mountns, err = namespaceNumber(pid, "mnt"); err == nil {
-		made.userns, err = namespaceNumber(pid, "user")
+	if l.mountns, err = namespaceNumber(pid, "mnt"); err == nil {
+		l.userns, err = namespaceNumber(pid, "user")
 	}
 	return err
 }
 
 // tableOf is the mount table of the child, if something in it may have come with mounts below.
-func (l *launcher) tableOf(pid int) (fs.MountTable, error) {
-	for _, op := range l.plan.GetOperations() {
+func tableOf(plan *monitorv1.Plan, pid int) (fs.MountTable, error) {
+	for _, op := range plan.GetOperations() {
 		if op.GetBind() != nil || op.GetInnerBind() != nil {
 			return readTable(unix.AT_FDCWD, fmt.Sprintf("/proc/%d/mountinfo", pid))
 		}

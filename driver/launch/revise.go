@@ -32,9 +32,12 @@ func (g *Guest) revise(r *monitorv1.Revise, held []*os.File, fail func(step int)
 	if err != nil {
 		return err
 	}
-	g.live.changing.Lock()
-	defer g.live.changing.Unlock()
-	v := &reviser{request: r, pid: g.PID, live: g.live, owner: who, fail: fail}
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	if err = g.look(); err != nil {
+		return err
+	}
+	v := &reviser{request: r, pid: g.PID, live: g.noted(), owner: who, fail: fail}
 	defer v.close()
 	if err = v.hold(g); err != nil {
 		return err

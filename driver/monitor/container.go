@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/davitd/davit/driver/monitor/client"
 	"github.com/davitd/davit/driver/monitor/console"
 	"github.com/davitd/davit/driver/monitor/consolelog"
 	"github.com/davitd/davit/driver/monitor/journal"
@@ -23,12 +24,14 @@ import (
 // maxConsoles is the most consoles of a container; with init's pidfd they must fit into one frame.
 const maxConsoles = wire.MaxDescriptors - 1
 
-// Depositor keeps a second copy of what must outlive the monitor.
+// Depositor keeps a second copy of what must outlive the monitor. Files stay the caller's.
 type Depositor interface {
-	// Deposit keeps descriptors of a run of init, in place of those kept before. The files stay the caller's.
-	Deposit(pid int, pidfd *os.File, consoles []*os.File)
-	// Conclude keeps how that run ended. Nobody else was told, and the kernel forgets a part of it.
-	Conclude(exit *monitorv1.Exit)
+	// Deposit keeps a run of init, in place of the one kept before.
+	Deposit(run client.Deposit)
+	// Update keeps what became of that run: how it ended, above all, which nobody else was told, and the kernel forgets a part of.
+	Update(change func(run *client.Deposit))
+	// Hold keeps what is held and the namespaces that are shared, in place of what was.
+	Hold(held, namespaces []*os.File)
 }
 
 // Container is the container of a monitor over all its restarts. It is made once ([Container.Start]), lives by itself from
@@ -40,6 +43,7 @@ type Container struct {
 	journal   journal.Journal
 	sessions  *session.Table
 	furniture furniture
+	offsets   offsets
 
 	// making is held while a guest is made or revised: the plan and what is held do not change under either.
 	making sync.Mutex
@@ -76,13 +80,13 @@ func (c *Container) Start(
 	plan *monitorv1.Plan, cgroups Cgroups, output *consolelog.Log,
 ) (*monitorv1.Started, *os.File, error) {
 	begun := time.Now()
-	if err := c.begin(plan, cgroups, output); err != nil {
+	if err := c.begin(plan, cgroups, output, true); err != nil {
 		cgroups.closeFiles()
 		cgroups.close()
 		output.Close()
 		return nil, nil, err
 	}
-	guest, err := c.launch()
+	guest, err := c.launch(0)
 	if err != nil {
 		c.note("start failed: " + err.Error())
 		c.finish()
@@ -102,8 +106,8 @@ func (c *Container) Start(
 	return started, pidfd, nil
 }
 
-// begin takes a plan, once.
-func (c *Container) begin(plan *monitorv1.Plan, cgroups Cgroups, output *consolelog.Log) error {
+// begin takes a plan, once, with all that it has held open if that is whole.
+func (c *Container) begin(plan *monitorv1.Plan, cgroups Cgroups, output *consolelog.Log, whole bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.phase != monitorv1.Phase_PHASE_NEW {
@@ -114,21 +118,28 @@ func (c *Container) begin(plan *monitorv1.Plan, cgroups Cgroups, output *console
 			fmt.Sprintf("%d consoles are over the limit of %d", n, maxConsoles))
 	}
 	consoles := make([]*console.Console, 0, len(plan.GetConsoles()))
-	for _, described := range plan.GetConsoles() {
+	for i, described := range plan.GetConsoles() {
 		made, err := console.New(described.GetAlias(), described.GetScrollbackBytes(), cgroups.logOf(described.GetAlias(), output))
 		if err != nil {
 			return refuse("start container", monitorv1.ErrorKind_ERROR_KIND_INVALID, err.Error())
 		}
+		made.Mark(func(next uint64) { c.offsets.write(i, next) })
 		consoles = append(consoles, made)
 	}
-	held, err := holdFiles(plan, cgroups.Held)
-	if err != nil {
-		return err
+	var held heldFiles
+	if whole {
+		var err error
+		if held, err = holdFiles(plan, cgroups.Held); err != nil {
+			return err
+		}
 	}
 	c.plan, c.policy, c.cgroups, c.consoles, c.output = plan, plan.GetPolicy(), cgroups, consoles, output
 	c.held, c.cgroups.Held = held, nil
 	c.mindFurniture()
 	c.phase = monitorv1.Phase_PHASE_STARTING
+	if whole {
+		c.depositor.Hold(held.of(plan), cgroups.Namespaces)
+	}
 	return nil
 }
 
@@ -143,8 +154,8 @@ func (c *Container) mindFurniture() {
 // note writes a line about init between those of the consoles.
 func (c *Container) note(text string) { c.output.Note(consolelog.Init, text) }
 
-// launch makes a guest and connects it.
-func (c *Container) launch() (Guest, error) {
+// launch makes a guest, which is the restart of that number, and connects it.
+func (c *Container) launch(restarts uint32) (Guest, error) {
 	c.making.Lock()
 	defer c.making.Unlock()
 	c.mindLimits()
@@ -166,14 +177,21 @@ func (c *Container) launch() (Guest, error) {
 			return nil, err
 		}
 	}
-	c.depositor.Deposit(guest.PID(), guest.Pidfd(), masters)
+	c.possess(guest, restarts)
+	return guest, nil
+}
+
+// possess makes a guest the one that runs, and keeps it: the restart of that number, which is told of afterwards.
+func (c *Container) possess(guest Guest, restarts uint32) {
+	run := client.Deposit{InitPID: guest.PID(), Pidfd: guest.Pidfd(), Consoles: guest.Consoles(), Restarts: restarts}
+	run.Acknowledged, run.Events = c.journal.Kept()
+	c.depositor.Deposit(run)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.guest, c.phase = guest, monitorv1.Phase_PHASE_RUNNING
 	if c.kill {
 		_ = guest.Signal(syscall.SIGKILL)
 	}
-	return guest, nil
 }
 
 // mindLimits makes the plan that of the limits that hold now. Nobody reads it between two launches.
@@ -273,8 +291,10 @@ func (c *Container) wait(guest Guest) *monitorv1.Exit {
 		c.log.Write(logline.Error, "waiting for init failed", logline.Err(err))
 		exit = &monitorv1.Exit{How: &monitorv1.Exit_Unknown{Unknown: true}}
 	}
-	exit.TimeUnixNs = time.Now().UnixNano()
-	c.depositor.Conclude(exit)
+	if exit.GetTimeUnixNs() == 0 {
+		exit.TimeUnixNs = time.Now().UnixNano()
+	}
+	c.keep(func(run *client.Deposit) { run.Exit = exit })
 	for _, each := range c.consoles {
 		each.Detach()
 	}
@@ -285,6 +305,14 @@ func (c *Container) wait(guest Guest) *monitorv1.Exit {
 		c.log.Write(logline.Warn, "closing container failed", logline.Err(err))
 	}
 	return exit
+}
+
+// keep keeps what became of the run of init, with the events as they are.
+func (c *Container) keep(change func(run *client.Deposit)) {
+	c.depositor.Update(func(run *client.Deposit) {
+		run.Acknowledged, run.Events = c.journal.Kept()
+		change(run)
+	})
 }
 
 // exited tells how init ended and what follows.
@@ -318,8 +346,9 @@ func (c *Container) restart(delay time.Duration) (Guest, error) {
 	}
 	c.mu.Lock()
 	c.phase = monitorv1.Phase_PHASE_STARTING
+	count := c.restarts + 1
 	c.mu.Unlock()
-	return c.launch()
+	return c.launch(count)
 }
 
 // holdBack waits for the back-off, and for room in the journal. It fails when the restart is called off.
@@ -370,6 +399,7 @@ func (c *Container) finish() {
 	c.cgroups = Cgroups{}
 	c.held.close()
 	c.held = nil
+	c.depositor.Hold(nil, nil)
 	close(c.ended)
 }
 
@@ -428,6 +458,7 @@ func (c *Container) Intend(intent monitorv1.Intent, pid int) error {
 			return refuse(operation, monitorv1.ErrorKind_ERROR_KIND_STATE, fmt.Sprintf("process %d is init no more", pid))
 		}
 		c.intent = intent
+		c.keep(func(run *client.Deposit) { run.Intent = intent })
 		return nil
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/davitd/davit/driver/monitor"
+	"github.com/davitd/davit/driver/monitor/client"
 	"github.com/davitd/davit/driver/monitor/journal"
 	"github.com/davitd/davit/driver/monitor/policy"
 	"github.com/davitd/davit/driver/monitor/session"
@@ -43,6 +44,12 @@ func (s *script) Launch(plan *monitorv1.Plan, _ monitor.Cgroups) (monitor.Guest,
 		return nil, err
 	}
 	return &actor{pidfd: pidfd, lives: lives, exit: exit, killed: make(chan syscall.Signal, 1)}, nil
+}
+
+// Adopt has an actor play what was begun by another.
+func (s *script) Adopt(*monitorv1.Plan, monitor.Cgroups, monitor.Orphan) monitor.Guest {
+	s.t.Error("a script adopts nobody")
+	return nil
 }
 
 // actor is an init that a script directs. It dies of SIGKILL.
@@ -86,14 +93,14 @@ func (a *actor) Run(*monitorv1.Process, session.Stdio) (session.Command, error) 
 // nobody keeps nothing.
 type nobody struct{}
 
-func (nobody) Deposit(int, *os.File, []*os.File) {}
-func (nobody) Conclude(*monitorv1.Exit)          {}
+func (nobody) Deposit(client.Deposit)           {}
+func (nobody) Update(func(*client.Deposit))     {}
+func (nobody) Hold(held, namespaces []*os.File) {}
 
 // thief closes the pidfd that it is to keep.
-type thief struct{}
+type thief struct{ nobody }
 
-func (thief) Deposit(_ int, pidfd *os.File, _ []*os.File) { _ = pidfd.Close() }
-func (thief) Conclude(*monitorv1.Exit)                    {}
+func (thief) Deposit(run client.Deposit) { _ = run.Pidfd.Close() }
 
 // A container that was made and cannot be handed over is at its end, so that the monitor can be told to quit.
 func TestStartThatCannotBeToldEnds(t *testing.T) {

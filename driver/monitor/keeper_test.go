@@ -47,12 +47,12 @@ func TestOrphan(t *testing.T) {
 	}{
 		"init ends after its monitor": {"read x; exit 42", "code 42", func(d *domain, _ *client.Started) {
 			kill(t, d.pidfd)
-			_, consoles, err := h.keeper.Withdraw(h.ctx, uuid)
-			if err != nil || len(consoles) != 1 {
-				t.Fatalf("withdrew %d consoles, %v", len(consoles), err)
+			kept, err := h.keeper.Withdraw(h.ctx, uuid)
+			if err != nil || len(kept.Consoles) != 1 {
+				t.Fatalf("withdrew %+v, %v", kept, err)
 			}
-			defer wire.CloseAll(consoles)
-			if _, err := consoles[0].WriteString("\n"); err != nil {
+			defer kept.Close()
+			if _, err := kept.Consoles[0].WriteString("\n"); err != nil {
 				t.Fatal(err)
 			}
 		}},
@@ -65,12 +65,12 @@ func TestOrphan(t *testing.T) {
 			if err := syscall.Kill(d.pid, syscall.SIGSTOP); err != nil {
 				t.Fatal(err)
 			}
-			_, consoles, err := h.keeper.Withdraw(h.ctx, uuid)
+			kept, err := h.keeper.Withdraw(h.ctx, uuid)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer wire.CloseAll(consoles)
-			if _, err := consoles[0].WriteString("\n"); err != nil {
+			defer kept.Close()
+			if _, err := kept.Consoles[0].WriteString("\n"); err != nil {
 				t.Fatal(err)
 			}
 			waitDead(t, started.Pidfd)
@@ -129,12 +129,12 @@ func TestKeeperDies(t *testing.T) {
 		t.Fatalf("the keeper is still %d", pid)
 	}
 	await(t, "the monitor registers again", func() bool {
-		pidfd, consoles, err := h.keeper.Withdraw(h.ctx, uuid)
-		if err == nil {
-			_ = pidfd.Close()
-			wire.CloseAll(consoles)
+		kept, err := h.keeper.Withdraw(h.ctx, uuid)
+		if err != nil {
+			return false
 		}
-		return err == nil && len(consoles) == 1
+		kept.Close()
+		return len(kept.Consoles) == 1
 	})
 	if err := h.keeper.Quit(h.ctx); wire.KindOf(err) != monitorv1.ErrorKind_ERROR_KIND_STATE {
 		t.Errorf("keeper quits while an init runs: %v, want state", err)
@@ -263,7 +263,7 @@ func TestSpawnRefused(t *testing.T) {
 	if err := h.keeper.Quit(h.ctx); wire.KindOf(err) != monitorv1.ErrorKind_ERROR_KIND_STATE {
 		t.Errorf("keeper quits: %v, want state", err)
 	}
-	_, _, err := h.keeper.Withdraw(h.ctx, "nobody")
+	_, err := h.keeper.Withdraw(h.ctx, "nobody")
 	if wire.KindOf(err) != monitorv1.ErrorKind_ERROR_KIND_NOT_FOUND {
 		t.Errorf("withdrew what nobody gave: %v, want not found", err)
 	}

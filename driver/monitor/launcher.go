@@ -14,6 +14,8 @@ import (
 type Launcher interface {
 	// Launch makes a container and returns when its init runs. The files stay the caller's.
 	Launch(plan *monitorv1.Plan, cgroups Cgroups) (Guest, error)
+	// Adopt is a container that another process has launched. The files of the orphan are the guest's.
+	Adopt(plan *monitorv1.Plan, cgroups Cgroups, o Orphan) Guest
 }
 
 // Cgroups are what leads to the domain's cgroups, and to the namespaces that it shares with others.

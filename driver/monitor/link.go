@@ -3,6 +3,7 @@ package monitor
 import (
 	"context"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,88 +28,130 @@ type link struct {
 	uuid, generation string
 	log              *logline.Log
 
-	mu      sync.Mutex
-	deposit *client.Deposit
+	mu               sync.Mutex
+	deposit          *client.Deposit
+	held, namespaces []*os.File
+	watched          bool
 }
 
 func newLink(folder *os.File, uuid, generation string, log *logline.Log) *link {
 	return &link{folder: folder, uuid: uuid, generation: generation, log: log}
 }
 
-// Deposit keeps descriptors at the keeper. A keeper that is away does not hold up the container for long.
-func (l *link) Deposit(pid int, pidfd *os.File, consoles []*os.File) {
-	deposit, err := l.copies(pid, pidfd, consoles)
+// Deposit keeps a run of init at the keeper. A keeper that is away does not hold up the container for long.
+func (l *link) Deposit(run client.Deposit) {
+	files, err := copies(slices.Concat(run.Consoles, []*os.File{run.Pidfd}))
+	if err != nil {
+		l.log.Write(logline.Error, "deposit failed", logline.Err(err))
+		return
+	}
+	last := len(files) - 1
+	run.UUID, run.Generation, run.Consoles, run.Pidfd = l.uuid, l.generation, files[:last], files[last]
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.deposit != nil {
+		l.deposit.Close()
+	}
+	l.deposit = &run
+	l.send(func(ctx context.Context, k *client.Keeper) error { return k.Deposit(ctx, run) })
+}
+
+// Update keeps at the keeper what became of the run of init whose descriptors it has: should the monitor be killed before it could
+// tell how it ended, the keeper can.
+func (l *link) Update(change func(run *client.Deposit)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.deposit == nil {
+		return
+	}
+	change(l.deposit)
+	l.send(func(ctx context.Context, k *client.Keeper) error { return k.Deposit(ctx, *l.deposit) })
+}
+
+// Hold keeps at the keeper what is held and shared, in place of what was.
+func (l *link) Hold(held, namespaces []*os.File) {
+	files, err := copies(slices.Concat(held, namespaces))
 	if err != nil {
 		l.log.Write(logline.Error, "deposit failed", logline.Err(err))
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	first := l.deposit == nil
-	l.drop()
-	l.deposit = deposit
+	if len(files)+len(l.held)+len(l.namespaces) == 0 {
+		return
+	}
+	wire.CloseAll(l.held)
+	wire.CloseAll(l.namespaces)
+	l.held, l.namespaces = files[:len(held)], files[len(held):]
+	l.send(l.giveHeld)
+}
+
+// giveHeld gives what is held and shared. A keeper of an older davit does not take it.
+func (l *link) giveHeld(ctx context.Context, k *client.Keeper) error {
+	err := k.Hold(ctx, l.uuid, l.held, l.namespaces)
+	if wire.KindOf(err) == monitorv1.ErrorKind_ERROR_KIND_INVALID {
+		return nil
+	}
+	return err
+}
+
+// copies duplicates files.
+func copies(files []*os.File) ([]*os.File, error) {
+	own := make([]*os.File, 0, len(files))
+	for _, file := range files {
+		duplicate, err := wire.Duplicate(file)
+		if err != nil {
+			wire.CloseAll(own)
+			return nil, err
+		}
+		own = append(own, duplicate)
+	}
+	return own, nil
+}
+
+// send gives the keeper something, and from then on each keeper that comes after it everything.
+func (l *link) send(what func(context.Context, *client.Keeper) error) {
 	if l.folder == nil {
 		return
 	}
-	keeper, err := l.give()
+	keeper, err := l.give(what)
 	if err != nil {
 		l.log.Write(logline.Warn, "keeper is away", logline.Err(err))
 	}
-	if first {
+	if !l.watched {
+		l.watched = true
 		go l.watch(keeper)
 	} else if keeper != nil {
 		_ = keeper.Close()
 	}
 }
 
-// Conclude keeps at the keeper how the run of init ended whose descriptors it has: should the monitor be killed before it could
-// tell, the keeper can.
-func (l *link) Conclude(exit *monitorv1.Exit) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.deposit == nil || l.folder == nil {
-		return
-	}
-	l.deposit.Exit = exit
-	keeper, err := l.give()
-	if err != nil {
-		l.log.Write(logline.Warn, "keeper is away", logline.Err(err))
-		return
-	}
-	_ = keeper.Close()
-}
-
-// copies makes the link's own descriptors of a run of init.
-func (l *link) copies(pid int, pidfd *os.File, consoles []*os.File) (*client.Deposit, error) {
-	d := &client.Deposit{UUID: l.uuid, Generation: l.generation, InitPID: pid}
-	var err error
-	if d.Pidfd, err = wire.Duplicate(pidfd); err != nil {
-		return nil, err
-	}
-	for _, console := range consoles {
-		own, err := wire.Duplicate(console)
-		if err != nil {
-			wire.CloseAll(append(d.Consoles, d.Pidfd))
-			return nil, err
-		}
-		d.Consoles = append(d.Consoles, own)
-	}
-	return d, nil
-}
-
-// give gives the keeper what is deposited.
-func (l *link) give() (*client.Keeper, error) {
+// give gives the keeper something.
+func (l *link) give(what func(context.Context, *client.Keeper) error) (*client.Keeper, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), depositTimeout)
 	defer cancel()
 	keeper, err := client.DialKeeper(ctx, l.folder)
 	if err != nil {
 		return nil, err
 	}
-	if err := keeper.Deposit(ctx, *l.deposit); err != nil {
+	if err := what(ctx, keeper); err != nil {
 		_ = keeper.Close()
 		return nil, err
 	}
 	return keeper, nil
+}
+
+// giveAll gives the keeper everything.
+func (l *link) giveAll(ctx context.Context, k *client.Keeper) error {
+	if l.deposit != nil {
+		if err := k.Deposit(ctx, *l.deposit); err != nil {
+			return err
+		}
+	}
+	if len(l.held)+len(l.namespaces) == 0 {
+		return nil
+	}
+	return l.giveHeld(ctx, k)
 }
 
 // watch waits for the keeper to go, and gives the next one everything again.
@@ -128,16 +171,9 @@ func (l *link) watch(keeper *client.Keeper) {
 func (l *link) again() *client.Keeper {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	keeper, err := l.give()
+	keeper, err := l.give(l.giveAll)
 	if err == nil {
 		l.log.Write(logline.Info, "keeper is back")
 	}
 	return keeper
-}
-
-// drop lets go of the copies.
-func (l *link) drop() {
-	if l.deposit != nil {
-		wire.CloseAll(append(l.deposit.Consoles, l.deposit.Pidfd))
-	}
 }

@@ -113,6 +113,24 @@ func (processes) Launch(plan *monitorv1.Plan, _ monitor.Cgroups) (monitor.Guest,
 	return p, p.start(len(plan.GetConsoles()) > 0)
 }
 
+// Adopt is a process that another monitor has made.
+func (processes) Adopt(_ *monitorv1.Plan, _ monitor.Cgroups, o monitor.Orphan) monitor.Guest {
+	return &adopted{process{file: o.Pidfd, consoles: o.Consoles}, o}
+}
+
+// adopted is a process of which another is the parent.
+type adopted struct {
+	process
+	orphan monitor.Orphan
+}
+
+func (a *adopted) PID() int                       { return a.orphan.InitPID }
+func (a *adopted) Wait() (*monitorv1.Exit, error) { return a.orphan.Await(), nil }
+
+func (a *adopted) Signal(signal syscall.Signal) error {
+	return unix.PidfdSendSignal(int(a.file.Fd()), signal, nil, 0)
+}
+
 // process is a process in place of a container, or a command.
 type process struct {
 	cmd      *exec.Cmd

@@ -35,6 +35,7 @@ const maxConns = 512
 // monitor is what the connections share.
 type monitor struct {
 	container *Container
+	link      *link
 	log       *logline.Log
 
 	mu      sync.Mutex
@@ -53,7 +54,8 @@ func Run(o Options) error {
 	}
 	defer func() { _ = listener.Close() }()
 	link := newLink(o.Keeper, o.UUID, o.Generation, o.Log)
-	m := &monitor{container: NewContainer(o.Launcher, link, o.Log), log: o.Log, quit: make(chan struct{})}
+	m := &monitor{container: NewContainer(o.Launcher, link, o.Log), link: link, log: o.Log, quit: make(chan struct{})}
+	m.container.offsets.folder = o.Folder
 	version := wire.Version()
 	server := &wire.Server{
 		Hello: &monitorv1.Hello{

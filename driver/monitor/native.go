@@ -14,24 +14,33 @@ type Native struct{}
 
 // Launch makes a container.
 func (Native) Launch(plan *monitorv1.Plan, cgroups Cgroups) (Guest, error) {
-	descriptors := launch.Descriptors{
-		Cgroup2: cgroups.Cgroup2, Tasks: cgroups.Tasks, Namespaces: cgroups.Namespaces, Held: cgroups.Held,
-		Furnish: cgroups.Furnish,
-	}
+	descriptors := descriptorsOf(cgroups)
 	guest, err := launch.Launch(plan, descriptors)
 	if err != nil {
 		return nil, err
 	}
-	return &nativeGuest{guest: guest, target: launch.Target{
-		PID: guest.PID, Pidfd: guest.Pidfd, Namespaces: plan.GetNamespaces(), Shared: plan.GetShared(),
-		UIDMap: plan.GetUidMap(), Descriptors: descriptors,
-	}}, nil
+	return &nativeGuest{guest: guest, target: guest.Target(descriptors)}, nil
+}
+
+// Adopt is a container that another process has launched.
+func (Native) Adopt(plan *monitorv1.Plan, cgroups Cgroups, o Orphan) Guest {
+	guest := launch.Adopt(plan, o.InitPID, o.Pidfd, o.Consoles)
+	return &nativeGuest{guest: guest, target: guest.Target(descriptorsOf(cgroups)), await: o.Await}
+}
+
+// descriptorsOf are the cgroups and the rest as launch has them.
+func descriptorsOf(cgroups Cgroups) launch.Descriptors {
+	return launch.Descriptors{
+		Cgroup2: cgroups.Cgroup2, Tasks: cgroups.Tasks, Namespaces: cgroups.Namespaces, Held: cgroups.Held,
+		Furnish: cgroups.Furnish,
+	}
 }
 
 // nativeGuest is a container that launch made.
 type nativeGuest struct {
 	guest  *launch.Guest
 	target launch.Target
+	await  func() *monitorv1.Exit // nil if it is a child of ours
 }
 
 func (g *nativeGuest) PID() int                        { return g.guest.PID }
@@ -46,6 +55,9 @@ func (g *nativeGuest) Revise(revise *monitorv1.Revise, held []*os.File) error {
 }
 
 func (g *nativeGuest) Wait() (*monitorv1.Exit, error) {
+	if g.await != nil {
+		return g.await(), nil
+	}
 	exit, err := g.guest.Wait()
 	if err != nil {
 		return nil, err

@@ -145,19 +145,19 @@ func TestNativeOrphan(t *testing.T) {
 	d := h.spawn(t, uuid)
 	started := d.launch(root, nil, "read", "--", "echo", "alive", "--", "exit", "42")
 	kill(t, d.pidfd)
-	pidfd, consoles, err := h.keeper.Withdraw(h.ctx, uuid)
-	if err != nil || len(consoles) != 1 {
-		t.Fatalf("withdrew %d consoles, %v", len(consoles), err)
+	kept, err := h.keeper.Withdraw(h.ctx, uuid)
+	if err != nil || len(kept.Consoles) != 1 {
+		t.Fatalf("withdrew %+v, %v", kept, err)
 	}
-	defer wire.CloseAll(append(consoles, pidfd))
-	if _, err = consoles[0].WriteString("go\n"); err != nil {
+	defer kept.Close()
+	if _, err = kept.Consoles[0].WriteString("go\n"); err != nil {
 		t.Fatal(err)
 	}
 	if got := h.waitOrphan(t, started.PID); got != "code 42" {
 		t.Errorf("exit is %q, want code 42", got)
 	}
 	buffer := make([]byte, 1000)
-	n, err := consoles[0].Read(buffer)
+	n, err := kept.Consoles[0].Read(buffer)
 	if err != nil || !strings.Contains(string(buffer[:n]), "go") {
 		t.Errorf("its console says %q, %v", buffer[:n], err)
 	}

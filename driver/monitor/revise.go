@@ -22,7 +22,7 @@ func (c *Container) Revise(revise *monitorv1.Revise, files []*os.File) error {
 		err = reviseGuest(guest, revise, next)
 	}
 	if err == nil {
-		err = c.adopt(revise.GetPlan(), next)
+		err = c.settle(revise.GetPlan(), next)
 	}
 	if err != nil {
 		wire.CloseAll(files)
@@ -70,8 +70,8 @@ func reviseGuest(guest Guest, revise *monitorv1.Revise, held heldFiles) error {
 	return guest.Revise(revise, own)
 }
 
-// adopt makes a plan that of the boots that follow, and lets go of what it does not name.
-func (c *Container) adopt(plan *monitorv1.Plan, held heldFiles) error {
+// settle makes a plan that of the boots that follow, and lets go of what it does not name.
+func (c *Container) settle(plan *monitorv1.Plan, held heldFiles) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.revisable(); err != nil {
@@ -80,5 +80,6 @@ func (c *Container) adopt(plan *monitorv1.Plan, held heldFiles) error {
 	c.held.closeBut(held)
 	c.plan, c.held = plan, held
 	c.mindFurniture()
+	c.depositor.Hold(held.of(plan), c.cgroups.Namespaces)
 	return nil
 }

@@ -66,6 +66,8 @@ func (m *monitor) answer(conn *wire.Conn) (stream func(), err error) {
 		return nil, respond(conn, &monitorv1.MonitorResponse{Response: &monitorv1.MonitorResponse_Plan{Plan: plan}}, err)
 	case *monitorv1.MonitorRequest_Quit:
 		return nil, m.serveQuit(conn, r.Quit)
+	case *monitorv1.MonitorRequest_Adopt:
+		return nil, respond(conn, &monitorv1.MonitorResponse{}, m.adopt(r.Adopt, descriptors))
 	case *monitorv1.MonitorRequest_Revise:
 		held := descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_HELD)
 		return nil, respond(conn, &monitorv1.MonitorResponse{}, m.container.Revise(r.Revise, held))
@@ -78,7 +80,7 @@ func allowed(request *monitorv1.MonitorRequest) map[monitorv1.DescriptorKind]int
 	if request.GetRevise() != nil {
 		return map[monitorv1.DescriptorKind]int{monitorv1.DescriptorKind_DESCRIPTOR_KIND_HELD: wire.MaxDescriptors}
 	}
-	if request.GetStart() == nil {
+	if request.GetStart() == nil && request.GetAdopt() == nil {
 		return nil
 	}
 	return map[monitorv1.DescriptorKind]int{
@@ -88,6 +90,7 @@ func allowed(request *monitorv1.MonitorRequest) map[monitorv1.DescriptorKind]int
 		monitorv1.DescriptorKind_DESCRIPTOR_KIND_NAMESPACE:      maxShared,
 		monitorv1.DescriptorKind_DESCRIPTOR_KIND_HELD:           wire.MaxDescriptors,
 		monitorv1.DescriptorKind_DESCRIPTOR_KIND_CONSOLE_FOLDER: maxConsoles,
+		monitorv1.DescriptorKind_DESCRIPTOR_KIND_PIDFD:          1,
 	}
 }
 
@@ -113,24 +116,29 @@ func (m *monitor) do(request *monitorv1.MonitorRequest) error {
 func (m *monitor) start(
 	start *monitorv1.Start, descriptors *wire.Descriptors,
 ) (*monitorv1.MonitorResponse, *os.File, error) {
-	files, err := m.openFiles(start, descriptors)
+	cgroups, output, err := m.furnishings(start, descriptors)
 	if err != nil {
 		return nil, nil, err
 	}
-	cgroups := Cgroups{
-		Files:      files,
-		Tasks:      descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_CGROUP1_TASKS),
-		Namespaces: descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_NAMESPACE),
-		Held:       descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_HELD),
-	}
-	for _, folder := range descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_CGROUP2) {
-		cgroups.Cgroup2 = folder
-	}
-	started, pidfd, err := m.container.Start(start.GetPlan(), cgroups, m.openLog(start.GetLog(), descriptors))
+	cgroups.Namespaces = descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_NAMESPACE)
+	cgroups.Held = descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_HELD)
+	started, pidfd, err := m.container.Start(start.GetPlan(), cgroups, output)
 	if err != nil {
 		return nil, nil, err
 	}
 	return &monitorv1.MonitorResponse{Response: &monitorv1.MonitorResponse_Started{Started: started}}, pidfd, nil
+}
+
+// furnishings are what davitd opens for a container, whoever makes it.
+func (m *monitor) furnishings(start *monitorv1.Start, descriptors *wire.Descriptors) (cgroups Cgroups, output *consolelog.Log, err error) {
+	if cgroups.Files, err = m.openFiles(start, descriptors); err != nil {
+		return cgroups, nil, err
+	}
+	cgroups.Tasks = descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_CGROUP1_TASKS)
+	for _, folder := range descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_CGROUP2) {
+		cgroups.Cgroup2 = folder
+	}
+	return cgroups, m.openLog(start.GetLog(), descriptors), nil
 }
 
 // openLog opens the log of the consoles; nil if there is to be none.

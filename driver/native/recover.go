@@ -229,12 +229,11 @@ func (i *instance) lose(ctx context.Context) error {
 // withdraw takes the pidfd of init that the keeper has, if it has one.
 func (i *instance) withdraw(ctx context.Context) {
 	_ = i.d.askKeeper(ctx, func(k *client.Keeper) error {
-		pidfd, consoles, err := k.Withdraw(ctx, i.spec.UUID)
+		kept, err := k.Withdraw(ctx, i.spec.UUID)
 		if err == nil {
-			i.keep(pidfd)
-			for _, console := range consoles {
-				_ = console.Close()
-			}
+			i.keep(kept.Pidfd)
+			kept.Pidfd = nil
+			kept.Close()
 		}
 		return err
 	})

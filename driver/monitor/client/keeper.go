@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/davitd/davit/driver/monitor/wire"
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
@@ -27,7 +28,7 @@ func DialKeeper(ctx context.Context, folder *os.File) (*Keeper, error) {
 }
 
 // Hello is what the keeper said of itself.
-func (k *Keeper) Hello() *monitorv1.Hello { return k.peer.first }
+func (k *Keeper) Hello() *monitorv1.Hello { return k.peer.hello() }
 
 // Close lets go of the keeper, which runs on.
 func (k *Keeper) Close() error { return k.peer.close() }
@@ -90,14 +91,24 @@ type Deposit struct {
 	Consoles []*os.File
 	// Exit is how it ended, nil while it runs.
 	Exit *monitorv1.Exit
+	// Restarts before that init, and what it was asked to do.
+	Restarts uint32
+	Intent   monitorv1.Intent
+	// Events that were not acknowledged, and the sequence before them.
+	Acknowledged uint64
+	Events       []*monitorv1.MonitorEvent
 }
+
+// Close closes the files.
+func (d *Deposit) Close() { wire.CloseAll(append(d.Consoles, d.Pidfd)) }
 
 // Deposit keeps descriptors in place of those kept before. The monitor does it.
 func (k *Keeper) Deposit(ctx context.Context, deposit Deposit) error {
 	request := &monitorv1.KeeperRequest{
 		Request: &monitorv1.KeeperRequest_Deposit{Deposit: &monitorv1.Deposit{
 			Uuid: deposit.UUID, Generation: deposit.Generation, InitPid: uint32(deposit.InitPID),
-			Exit: deposit.Exit,
+			Exit: deposit.Exit, Restarts: deposit.Restarts, Intent: deposit.Intent, Acknowledged: deposit.Acknowledged,
+			Events: deposit.Events,
 		}},
 		Descriptors: []monitorv1.DescriptorKind{monitorv1.DescriptorKind_DESCRIPTOR_KIND_PIDFD},
 	}
@@ -107,22 +118,54 @@ func (k *Keeper) Deposit(ctx context.Context, deposit Deposit) error {
 	return k.do(ctx, request, append([]*os.File{deposit.Pidfd}, deposit.Consoles...)...)
 }
 
-// Withdraw gives copies of the descriptors that are kept for a domain. If there are none the error is of kind NOT_FOUND.
-func (k *Keeper) Withdraw(ctx context.Context, uuid string) (pidfd *os.File, consoles []*os.File, err error) {
-	request := &monitorv1.KeeperRequest{
-		Request: &monitorv1.KeeperRequest_Withdraw{Withdraw: &monitorv1.Withdraw{Uuid: uuid}},
+// Hold keeps what a domain holds and the namespaces that it shares, in place of what was kept of that before. The monitor does it. A
+// keeper of a davit that does not know it refuses with kind INVALID.
+func (k *Keeper) Hold(ctx context.Context, uuid string, held, namespaces []*os.File) error {
+	request := &monitorv1.KeeperRequest{Request: &monitorv1.KeeperRequest_Hold{Hold: &monitorv1.Hold{Uuid: uuid}}}
+	for range held {
+		request.Descriptors = append(request.Descriptors, monitorv1.DescriptorKind_DESCRIPTOR_KIND_HELD)
 	}
-	_, descriptors, err := k.call(ctx, request)
+	for range namespaces {
+		request.Descriptors = append(request.Descriptors, monitorv1.DescriptorKind_DESCRIPTOR_KIND_NAMESPACE)
+	}
+	return k.do(ctx, request, slices.Concat(held, namespaces)...)
+}
+
+// Withdraw gives a copy of what is kept for a domain. If there is none the error is of kind NOT_FOUND. Of a deposit that was made
+// under an older davit the process id is 0 and all else unknown that is no descriptor.
+func (k *Keeper) Withdraw(ctx context.Context, uuid string) (*Deposit, error) {
+	response, descriptors, err := k.withdraw(ctx, uuid, false)
+	if err != nil {
+		return nil, err
+	}
+	kept := response.GetDeposit()
+	d := &Deposit{
+		UUID: uuid, InitPID: int(kept.GetInitPid()), Exit: kept.GetExit(), Restarts: kept.GetRestarts(), Intent: kept.GetIntent(),
+		Acknowledged: kept.GetAcknowledged(), Events: kept.GetEvents(),
+		Consoles: descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_CONSOLE),
+	}
+	if d.Pidfd, err = one(descriptors, monitorv1.DescriptorKind_DESCRIPTOR_KIND_PIDFD); err != nil {
+		wire.CloseAll(d.Consoles)
+		return nil, fmt.Errorf("withdraw descriptors: %w", err)
+	}
+	return d, nil
+}
+
+// Held gives copies of what a domain holds and of the namespaces that it shares, as far as they are kept.
+func (k *Keeper) Held(ctx context.Context, uuid string) (held, namespaces []*os.File, err error) {
+	_, descriptors, err := k.withdraw(ctx, uuid, true)
 	if err != nil {
 		return nil, nil, err
 	}
-	consoles = descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_CONSOLE)
-	pidfd, err = one(descriptors, monitorv1.DescriptorKind_DESCRIPTOR_KIND_PIDFD)
-	if err != nil {
-		wire.CloseAll(consoles)
-		return nil, nil, fmt.Errorf("withdraw descriptors: %w", err)
-	}
-	return pidfd, consoles, nil
+	defer descriptors.Close()
+	return descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_HELD),
+		descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_NAMESPACE), nil
+}
+
+func (k *Keeper) withdraw(ctx context.Context, uuid string, held bool) (*monitorv1.KeeperResponse, *wire.Descriptors, error) {
+	return k.call(ctx, &monitorv1.KeeperRequest{
+		Request: &monitorv1.KeeperRequest_Withdraw{Withdraw: &monitorv1.Withdraw{Uuid: uuid, Held: held}},
+	})
 }
 
 // Forget drops what is kept for a domain. It may be called again.
@@ -137,9 +180,16 @@ func (k *Keeper) Forget(ctx context.Context, uuid string) error {
 // microseconds, or where the keeper is another than the one that the init was born under, the exit is what the kernel remembers:
 // unknown before 6.15, and SIGKILL for reboot(2).
 func (k *Keeper) WaitOrphan(ctx context.Context, uuid string, pid int) (*monitorv1.Exit, error) {
-	request := &monitorv1.KeeperRequest{
-		Request: &monitorv1.KeeperRequest_WaitOrphan{WaitOrphan: &monitorv1.WaitOrphan{Uuid: uuid, Pid: uint32(pid)}},
-	}
+	return k.waitOrphan(ctx, &monitorv1.WaitOrphan{Uuid: uuid, Pid: uint32(pid)})
+}
+
+// WaitAdopted is WaitOrphan for the monitor that has adopted the init.
+func (k *Keeper) WaitAdopted(ctx context.Context, uuid string, pid int) (*monitorv1.Exit, error) {
+	return k.waitOrphan(ctx, &monitorv1.WaitOrphan{Uuid: uuid, Pid: uint32(pid), Adopted: true})
+}
+
+func (k *Keeper) waitOrphan(ctx context.Context, wait *monitorv1.WaitOrphan) (*monitorv1.Exit, error) {
+	request := &monitorv1.KeeperRequest{Request: &monitorv1.KeeperRequest_WaitOrphan{WaitOrphan: wait}}
 	response, descriptors, err := k.call(ctx, request)
 	if err != nil {
 		return nil, err

@@ -29,7 +29,7 @@ func Dial(ctx context.Context, folder *os.File) (*Monitor, error) {
 }
 
 // Hello is what the monitor said of itself.
-func (m *Monitor) Hello() *monitorv1.Hello { return m.peer.first }
+func (m *Monitor) Hello() *monitorv1.Hello { return m.peer.hello() }
 
 // Close lets go of the monitor, which runs on. Streams and watches are closed by themselves.
 func (m *Monitor) Close() error { return m.peer.close() }
@@ -83,9 +83,26 @@ type Started struct {
 
 // Start makes the container and returns once init's exec succeeded. It can be asked for once.
 func (m *Monitor) Start(ctx context.Context, plan *monitorv1.Plan, cgroups Cgroups, logs Logs) (*Started, error) {
-	start := &monitorv1.Start{Plan: plan, Log: &monitorv1.LogPolicy{MaxBytes: logs.MaxBytes, MaxFiles: logs.MaxFiles}}
+	start := &monitorv1.Start{Plan: plan}
 	request := &monitorv1.MonitorRequest{Request: &monitorv1.MonitorRequest_Start{Start: start}}
-	var files []*os.File
+	files := describe(start, request, cgroups, logs)
+	response, descriptors, err := m.call(ctx, request, files...)
+	if err != nil {
+		return nil, err
+	}
+	pidfd, err := one(descriptors, monitorv1.DescriptorKind_DESCRIPTOR_KIND_PIDFD)
+	if err != nil {
+		return nil, fmt.Errorf("start container: %w", err)
+	}
+	started := response.GetStarted()
+	return &Started{
+		PID: int(started.GetPid()), Duration: time.Duration(started.GetDurationNs()), Pidfd: pidfd,
+	}, nil
+}
+
+// describe names the descriptors of a start in its request, and gives them.
+func describe(start *monitorv1.Start, request *monitorv1.MonitorRequest, cgroups Cgroups, logs Logs) (files []*os.File) {
+	start.Log = &monitorv1.LogPolicy{MaxBytes: logs.MaxBytes, MaxFiles: logs.MaxFiles}
 	if cgroups.Cgroup2 != nil {
 		request.Descriptors = append(request.Descriptors, monitorv1.DescriptorKind_DESCRIPTOR_KIND_CGROUP2)
 		files = append(files, cgroups.Cgroup2)
@@ -115,18 +132,7 @@ func (m *Monitor) Start(ctx context.Context, plan *monitorv1.Plan, cgroups Cgrou
 		request.Descriptors = append(request.Descriptors, monitorv1.DescriptorKind_DESCRIPTOR_KIND_CONSOLE_FOLDER)
 		files = append(files, f.Folder)
 	}
-	response, descriptors, err := m.call(ctx, request, files...)
-	if err != nil {
-		return nil, err
-	}
-	pidfd, err := one(descriptors, monitorv1.DescriptorKind_DESCRIPTOR_KIND_PIDFD)
-	if err != nil {
-		return nil, fmt.Errorf("start container: %w", err)
-	}
-	started := response.GetStarted()
-	return &Started{
-		PID: int(started.GetPid()), Duration: time.Duration(started.GetDurationNs()), Pidfd: pidfd,
-	}, nil
+	return files
 }
 
 // State asks what the container does. The pidfd of init is nil while there is none.

@@ -27,9 +27,9 @@ const (
 type peer struct {
 	folder *os.File
 	socket string
-	first  *monitorv1.Hello
 
 	mu     sync.Mutex
+	first  *monitorv1.Hello
 	idle   []*wire.Conn
 	closed bool
 }
@@ -65,17 +65,49 @@ func (p *peer) dial(ctx context.Context) (*wire.Conn, error) {
 		}
 		return err
 	})
-	if err == nil && p.first != nil && hello.GetPid() != p.first.GetPid() {
-		err = fmt.Errorf("greet: process %d listens where process %d did", hello.GetPid(), p.first.GetPid())
+	if err == nil {
+		err = p.recognise(hello)
 	}
 	if err != nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("connect to %q: %w", p.socket, err)
 	}
+	return conn, nil
+}
+
+// recognise refuses who is not the one that answered first.
+func (p *peer) recognise(hello *monitorv1.Hello) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.first == nil {
 		p.first = hello
 	}
-	return conn, nil
+	if hello.GetPid() != p.first.GetPid() {
+		return fmt.Errorf("greet: process %d listens where process %d did", hello.GetPid(), p.first.GetPid())
+	}
+	return nil
+}
+
+// hello is what who answered first said of itself.
+func (p *peer) hello() *monitorv1.Hello {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.first
+}
+
+// become has another process answer from now on, by what was connected to it.
+func (p *peer) become(next *peer) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	old := p.idle
+	p.first, p.idle, next.idle = next.first, next.idle, nil
+	if p.closed {
+		old, p.idle = append(old, p.idle...), nil
+	}
+	for _, conn := range old {
+		_ = conn.Close()
+	}
+	return next.close()
 }
 
 // trust refuses a listener that is neither root nor of the caller's own user.

@@ -40,6 +40,7 @@ type Console struct {
 	alias string
 	ring  *Ring
 	log   Log
+	mark  func(next uint64)
 
 	mu          sync.Mutex
 	line        *line
@@ -47,6 +48,7 @@ type Console struct {
 	writer      *Attachment
 	attachments map[*Attachment]struct{}
 	ended       bool
+	lost        bool // the guest's terminal is not ours
 }
 
 // silent is the log of a console that has none.
@@ -67,7 +69,22 @@ func New(alias string, scrollback uint32, log Log) (*Console, error) {
 		return nil, fmt.Errorf("make console %q: %d bytes of scrollback are over the limit of %d", alias, scrollback,
 			MaxScrollback)
 	}
-	return &Console{alias: alias, ring: NewRing(int(scrollback)), log: log, attachments: map[*Attachment]struct{}{}}, nil
+	return &Console{
+		alias: alias, ring: NewRing(int(scrollback)), log: log, mark: func(uint64) {}, attachments: map[*Attachment]struct{}{},
+	}, nil
+}
+
+// Mark has a function called with the offset behind each output before that is shown, from the next [Console.Attach] on.
+func (c *Console) Mark(mark func(next uint64)) { c.mark = mark }
+
+// Resume has a console that was never attached begin at an offset.
+func (c *Console) Resume(offset uint64) { c.ring.Resume(offset) }
+
+// Lose tells that the terminal of the init that runs is not to be had: nobody can open the console until the next is attached.
+func (c *Console) Lose() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lost = true
 }
 
 // Alias is the console's name.
@@ -84,8 +101,10 @@ func (c *Console) Attach(master *os.File) error {
 	if c.size != nil {
 		_ = l.resize(c.size) // the guest starts with the size that the last one had
 	}
-	c.line = l
+	c.line, c.lost = l, false
 	go l.pump(func(p []byte) {
+		_, next := c.ring.Bounds()
+		c.mark(next + uint64(len(p)))
 		c.ring.Write(p)
 		c.log.Write(p)
 	})
@@ -139,6 +158,12 @@ type Options struct {
 func (c *Console) Open(o Options) (*Attachment, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.lost {
+		return nil, &wire.Error{
+			Operation: "open console", Object: c.alias, Kind: monitorv1.ErrorKind_ERROR_KIND_STATE,
+			Message: "its terminal was lost with the processes that had it; the next boot of the domain has a new one",
+		}
+	}
 	if !o.ReadOnly && c.writer != nil && !o.Force {
 		return nil, &wire.Error{
 			Operation: "open console", Object: c.alias, Message: "somebody else writes to it",

@@ -79,6 +79,13 @@ func (r *Ring) Read(offset uint64, p []byte) (n int, at uint64, changed <-chan s
 	return n, at, nil
 }
 
+// Resume makes a ring that nobody has written to begin at an offset.
+func (r *Ring) Resume(offset uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.end = offset
+}
+
 // Bounds are the offsets of the oldest byte that is kept and of the next that will be written.
 func (r *Ring) Bounds() (oldest, next uint64) {
 	r.mu.Lock()

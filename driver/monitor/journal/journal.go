@@ -45,6 +45,38 @@ func (j *Journal) Append(event *monitorv1.MonitorEvent) error {
 	return nil
 }
 
+// most is how many events fit into a frame, whatever they are.
+const most = 4 << 10
+
+// Kept are the events that nobody has acknowledged, and the sequence before them; the newest, if there are very many.
+func (j *Journal) Kept() (after uint64, events []*monitorv1.MonitorEvent) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	kept := j.kept[max(0, len(j.kept)-most):]
+	for _, encoded := range kept {
+		event := new(monitorv1.MonitorEvent)
+		if wire.Decode(encoded, event) != nil {
+			break // never: it is our own
+		}
+		events = append(events, event)
+	}
+	return j.newest() - uint64(len(kept)), events
+}
+
+// Restore makes an empty journal go on where another ended: behind a sequence, with the events that were kept.
+func (j *Journal) Restore(after uint64, events []*monitorv1.MonitorEvent) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.acknowledged = after
+	for _, event := range events {
+		encoded, err := wire.Encode(event)
+		if err != nil || event.GetSequence() != j.newest()+1 {
+			return // a hole cannot be mended; what is told next has the number behind it
+		}
+		j.kept = append(j.kept, encoded)
+	}
+}
+
 // Acknowledge drops the events up to a sequence. One that is not there yet is refused.
 func (j *Journal) Acknowledge(sequence uint64) error {
 	j.mu.Lock()

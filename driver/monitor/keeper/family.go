@@ -21,14 +21,14 @@ type monitor struct {
 	pid              int
 }
 
-// deposit is what is kept for a domain.
+// deposit is what is kept of a run of an init.
 type deposit struct {
-	generation string
-	pid        int
-	pidfd      *os.File
-	consoles   []*os.File
-	exit       *monitorv1.Exit
-	changed    chan struct{} // closed when exit is there, or the deposit is dropped
+	pid      int
+	pidfd    *os.File
+	consoles []*os.File
+	exit     *monitorv1.Exit
+	kept     *monitorv1.Deposit // as it was given
+	changed  chan struct{}      // closed when exit is there, or the deposit is dropped
 }
 
 // family are the keeper's children and what it keeps for them, by the UUIDs of their domains. It may be used from any
@@ -39,12 +39,14 @@ type family struct {
 	mu       sync.Mutex
 	monitors map[string]*monitor
 	deposits map[string]*deposit
+	holds    map[string]answer // what domains hold open, as it is given back
 	nursery  nursery
 }
 
 func newFamily(folder *os.File, log *logline.Log) *family {
 	return &family{
-		log: log, monitors: map[string]*monitor{}, deposits: map[string]*deposit{}, nursery: nursery{folder: folder},
+		log: log, monitors: map[string]*monitor{}, deposits: map[string]*deposit{}, holds: map[string]answer{},
+		nursery: nursery{folder: folder},
 	}
 }
 
@@ -156,10 +158,13 @@ func (f *family) buried(info childInfo) {
 	}
 }
 
-// keep keeps a deposit in place of the one before it, with how its init ended, if its monitor knows.
+// keep keeps a deposit in place of the one before it, with how its init ended, if its monitor knows or we do.
 func (f *family) keep(uuid string, d *deposit, exit *monitorv1.Exit) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if before := f.deposits[uuid]; exit == nil && before != nil && before.pid == d.pid {
+		exit = before.exit
+	}
 	f.forget(uuid)
 	d.changed = make(chan struct{})
 	f.deposits[uuid] = d
@@ -168,8 +173,20 @@ func (f *family) keep(uuid string, d *deposit, exit *monitorv1.Exit) {
 	}
 }
 
+// hold keeps what a domain holds open in place of what was kept of that before.
+func (f *family) hold(uuid string, held answer) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	wire.CloseAll(f.holds[uuid].files)
+	delete(f.holds, uuid)
+	if len(held.files) > 0 {
+		f.holds[uuid] = held
+	}
+}
+
 // drop forgets a domain.
 func (f *family) drop(uuid string) {
+	f.hold(uuid, answer{})
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.forget(uuid)
@@ -187,33 +204,42 @@ func (f *family) forget(uuid string) {
 	}
 }
 
-// copies gives what is kept for a domain, as descriptors of the caller's.
-func (f *family) copies(uuid string) (pidfd *os.File, consoles []*os.File, err error) {
+// copies gives what is kept for a domain, or what it holds, by descriptors of the caller's.
+func (f *family) copies(uuid string, held bool) (a answer, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	d := f.deposits[uuid]
 	if d == nil {
-		return nil, nil, refuse("withdraw descriptors", uuid, monitorv1.ErrorKind_ERROR_KIND_NOT_FOUND,
-			"nothing is kept for it")
+		return a, refuse("withdraw descriptors", uuid, monitorv1.ErrorKind_ERROR_KIND_NOT_FOUND, "nothing is kept for it")
 	}
-	if pidfd, err = wire.Duplicate(d.pidfd); err != nil {
-		return nil, nil, err
-	}
-	for _, console := range d.consoles {
-		own, err := wire.Duplicate(console)
-		if err != nil {
-			wire.CloseAll(append(consoles, pidfd))
-			return nil, nil, err
+	kept := f.holds[uuid]
+	if !held {
+		kept.response = &monitorv1.KeeperResponse{Response: &monitorv1.KeeperResponse_Deposit{Deposit: &monitorv1.Deposit{
+			InitPid: uint32(d.pid), Exit: d.exit, Restarts: d.kept.GetRestarts(), Intent: d.kept.GetIntent(),
+			Acknowledged: d.kept.GetAcknowledged(), Events: d.kept.GetEvents(),
+		}}}
+		kept.response.Descriptors = append(kept.response.Descriptors, monitorv1.DescriptorKind_DESCRIPTOR_KIND_PIDFD)
+		for range d.consoles {
+			kept.response.Descriptors = append(kept.response.Descriptors, monitorv1.DescriptorKind_DESCRIPTOR_KIND_CONSOLE)
 		}
-		consoles = append(consoles, own)
+		kept.files = append([]*os.File{d.pidfd}, d.consoles...)
 	}
-	return pidfd, consoles, nil
+	a.response = kept.response
+	for _, file := range kept.files {
+		own, err := wire.Duplicate(file)
+		if err != nil {
+			wire.CloseAll(a.files)
+			return answer{}, err
+		}
+		a.files = append(a.files, own)
+	}
+	return a, nil
 }
 
 // orphan looks at an init that something is kept for: how it ended, or else a channel that is closed when that is known.
 // An init that is no child of ours, because another keeper's monitor made it, has a death that nobody tells us; then its
-// pidfd, which is the caller's, is given too.
-func (f *family) orphan(uuid string, pid int) (exit *monitorv1.Exit, changed <-chan struct{}, pidfd *os.File, err error) {
+// pidfd, which is the caller's, is given too. A monitor that is there tells it, if it has not adopted the init itself.
+func (f *family) orphan(uuid string, pid int, adopted bool) (exit *monitorv1.Exit, changed <-chan struct{}, pidfd *os.File, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	d := f.deposits[uuid]
@@ -221,7 +247,7 @@ func (f *family) orphan(uuid string, pid int) (exit *monitorv1.Exit, changed <-c
 		return nil, nil, nil, refuse("wait for init", uuid, monitorv1.ErrorKind_ERROR_KIND_NOT_FOUND,
 			fmt.Sprintf("nothing is kept for process %d", pid))
 	}
-	if d.exit == nil && f.monitors[uuid] == nil && !isChild(d.pidfd) {
+	if d.exit == nil && (adopted || f.monitors[uuid] == nil) && !isChild(d.pidfd) {
 		pidfd, err = wire.Duplicate(d.pidfd)
 	}
 	return d.exit, d.changed, pidfd, err

@@ -27,7 +27,7 @@ func (k *keeper) waitOrphan(conn *wire.Conn, w *monitorv1.WaitOrphan) (answer, e
 	defer cancel()
 	watched := false
 	for {
-		exit, changed, foreign, err := k.family.orphan(uuid, pid)
+		exit, changed, foreign, err := k.family.orphan(uuid, pid, w.GetAdopted())
 		if err != nil {
 			return answer{}, err
 		}
@@ -40,7 +40,7 @@ func (k *keeper) waitOrphan(conn *wire.Conn, w *monitorv1.WaitOrphan) (answer, e
 			go func() { conn.Hangup(); cancel() }()
 		}
 		if foreign != nil {
-			exit, err := waitForeign(ctx, foreign)
+			exit, err := WaitForeign(ctx, foreign)
 			if err != nil {
 				return answer{}, err
 			}
@@ -55,8 +55,8 @@ func (k *keeper) waitOrphan(conn *wire.Conn, w *monitorv1.WaitOrphan) (answer, e
 	}
 }
 
-// waitForeign waits until a process ended that is not our child, and asks the kernel how.
-func waitForeign(ctx context.Context, pidfd *os.File) (*monitorv1.Exit, error) {
+// WaitForeign waits until a process ended that is not our child, and asks the kernel how. The pidfd is closed.
+func WaitForeign(ctx context.Context, pidfd *os.File) (*monitorv1.Exit, error) {
 	defer func() { _ = pidfd.Close() }()
 	if err := waitDead(ctx, pidfd); err != nil {
 		return nil, fmt.Errorf("wait for init: %w", err)

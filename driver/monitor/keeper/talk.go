@@ -73,8 +73,14 @@ func (k *keeper) do(conn *wire.Conn, request *monitorv1.KeeperRequest, descripto
 		return k.spawn(r.Spawn, descriptors)
 	case *monitorv1.KeeperRequest_Deposit:
 		return answer{}, k.deposit(r.Deposit, descriptors)
+	case *monitorv1.KeeperRequest_Hold:
+		held := answer{response: &monitorv1.KeeperResponse{
+			Response: &monitorv1.KeeperResponse_Done{Done: &monitorv1.Done{}}, Descriptors: request.GetDescriptors(),
+		}, files: descriptors.All()}
+		k.family.hold(r.Hold.GetUuid(), held)
+		return answer{}, nil
 	case *monitorv1.KeeperRequest_Withdraw:
-		return k.withdraw(r.Withdraw)
+		return k.family.copies(r.Withdraw.GetUuid(), r.Withdraw.GetHeld())
 	case *monitorv1.KeeperRequest_Forget:
 		k.family.drop(r.Forget.GetUuid())
 		return answer{}, nil
@@ -107,6 +113,11 @@ func allowed(request *monitorv1.KeeperRequest) map[monitorv1.DescriptorKind]int 
 		return map[monitorv1.DescriptorKind]int{
 			monitorv1.DescriptorKind_DESCRIPTOR_KIND_PIDFD:   1,
 			monitorv1.DescriptorKind_DESCRIPTOR_KIND_CONSOLE: maxConsoles,
+		}
+	case request.GetHold() != nil:
+		return map[monitorv1.DescriptorKind]int{
+			monitorv1.DescriptorKind_DESCRIPTOR_KIND_HELD:      wire.MaxDescriptors,
+			monitorv1.DescriptorKind_DESCRIPTOR_KIND_NAMESPACE: wire.MaxDescriptors,
 		}
 	}
 	return nil
@@ -170,24 +181,8 @@ func (k *keeper) deposit(d *monitorv1.Deposit, descriptors *wire.Descriptors) er
 			"it needs a uuid, a process id and a pidfd")
 	}
 	k.family.keep(d.GetUuid(), &deposit{
-		generation: d.GetGeneration(), pid: int(d.GetInitPid()), pidfd: pidfd[0],
+		pid: int(d.GetInitPid()), pidfd: pidfd[0], kept: d,
 		consoles: descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_CONSOLE),
 	}, d.GetExit())
 	return nil
-}
-
-// withdraw gives copies of what is kept.
-func (k *keeper) withdraw(w *monitorv1.Withdraw) (answer, error) {
-	pidfd, consoles, err := k.family.copies(w.GetUuid())
-	if err != nil {
-		return answer{}, err
-	}
-	response := &monitorv1.KeeperResponse{
-		Response:    &monitorv1.KeeperResponse_Done{Done: &monitorv1.Done{}},
-		Descriptors: []monitorv1.DescriptorKind{monitorv1.DescriptorKind_DESCRIPTOR_KIND_PIDFD},
-	}
-	for range consoles {
-		response.Descriptors = append(response.Descriptors, monitorv1.DescriptorKind_DESCRIPTOR_KIND_CONSOLE)
-	}
-	return answer{response: response, files: append([]*os.File{pidfd}, consoles...)}, nil
 }

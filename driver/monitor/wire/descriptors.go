@@ -35,6 +35,13 @@ func (d *Descriptors) Take(kind monitorv1.DescriptorKind) []*os.File {
 	return taken
 }
 
+// All hands out all files, in order; they are the caller's.
+func (d *Descriptors) All() []*os.File {
+	taken := d.files
+	d.files = nil
+	return taken
+}
+
 // Only refuses files of other kinds, and more of a kind than its number.
 func (d *Descriptors) Only(most map[monitorv1.DescriptorKind]int) error {
 	count := make(map[monitorv1.DescriptorKind]int, len(most))

@@ -608,6 +608,7 @@ type MonitorRequest struct {
 	//	*MonitorRequest_Furnish
 	//	*MonitorRequest_Revise
 	//	*MonitorRequest_GetPlan
+	//	*MonitorRequest_Adopt
 	Request isMonitorRequest_Request `protobuf_oneof:"request"`
 	// What travels with the frame, in order.
 	Descriptors   []DescriptorKind `protobuf:"varint,15,rep,packed,name=descriptors,enum=davit.monitor.v1.DescriptorKind" json:"descriptors,omitempty"`
@@ -778,6 +779,15 @@ func (x *MonitorRequest) GetGetPlan() *GetPlan {
 	return nil
 }
 
+func (x *MonitorRequest) GetAdopt() *Adopt {
+	if x != nil {
+		if x, ok := x.Request.(*MonitorRequest_Adopt); ok {
+			return x.Adopt
+		}
+	}
+	return nil
+}
+
 func (x *MonitorRequest) GetDescriptors() []DescriptorKind {
 	if x != nil {
 		return x.Descriptors
@@ -860,6 +870,11 @@ type MonitorRequest_GetPlan struct {
 	GetPlan *GetPlan `protobuf:"bytes,14,opt,name=get_plan,json=getPlan,oneof"`
 }
 
+type MonitorRequest_Adopt struct {
+	// Takes over a container whose monitor was killed, in place of Start. Once.
+	Adopt *Adopt `protobuf:"bytes,16,opt,name=adopt,oneof"`
+}
+
 func (*MonitorRequest_Start) isMonitorRequest_Request() {}
 
 func (*MonitorRequest_GetState) isMonitorRequest_Request() {}
@@ -887,6 +902,8 @@ func (*MonitorRequest_Furnish) isMonitorRequest_Request() {}
 func (*MonitorRequest_Revise) isMonitorRequest_Request() {}
 
 func (*MonitorRequest_GetPlan) isMonitorRequest_Request() {}
+
+func (*MonitorRequest_Adopt) isMonitorRequest_Request() {}
 
 // MonitorResponse answers a request.
 type MonitorResponse struct {
@@ -1130,6 +1147,63 @@ func (x *Start) GetFiles() []string {
 	return nil
 }
 
+// Adopt takes over a container whose monitor was killed. What the keeper has of it the monitor asks of the keeper; only where that has
+// nothing, what davitd knows travels with the request: the pidfd of init among the descriptors of a start. A container that holds or
+// shares what is lost is not started again when its init ends, one whose consoles are lost has none until it is.
+type Adopt struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How the container was made, and what holds for the boots that follow.
+	Start *Start `protobuf:"bytes,1,opt,name=start" json:"start,omitempty"`
+	// What is known of it where the keeper knows nothing.
+	Known         *Deposit `protobuf:"bytes,2,opt,name=known" json:"known,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Adopt) Reset() {
+	*x = Adopt{}
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Adopt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Adopt) ProtoMessage() {}
+
+func (x *Adopt) ProtoReflect() protoreflect.Message {
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Adopt.ProtoReflect.Descriptor instead.
+func (*Adopt) Descriptor() ([]byte, []int) {
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Adopt) GetStart() *Start {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
+func (x *Adopt) GetKnown() *Deposit {
+	if x != nil {
+		return x.Known
+	}
+	return nil
+}
+
 // LogPolicy bounds the logs of a container's consoles.
 type LogPolicy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1143,7 +1217,7 @@ type LogPolicy struct {
 
 func (x *LogPolicy) Reset() {
 	*x = LogPolicy{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[6]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1155,7 +1229,7 @@ func (x *LogPolicy) String() string {
 func (*LogPolicy) ProtoMessage() {}
 
 func (x *LogPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[6]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1168,7 +1242,7 @@ func (x *LogPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogPolicy.ProtoReflect.Descriptor instead.
 func (*LogPolicy) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{6}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *LogPolicy) GetMaxBytes() uint64 {
@@ -1198,7 +1272,7 @@ type Started struct {
 
 func (x *Started) Reset() {
 	*x = Started{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[7]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1210,7 +1284,7 @@ func (x *Started) String() string {
 func (*Started) ProtoMessage() {}
 
 func (x *Started) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[7]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1223,7 +1297,7 @@ func (x *Started) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Started.ProtoReflect.Descriptor instead.
 func (*Started) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{7}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Started) GetPid() uint32 {
@@ -1249,7 +1323,7 @@ type GetState struct {
 
 func (x *GetState) Reset() {
 	*x = GetState{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[8]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1261,7 +1335,7 @@ func (x *GetState) String() string {
 func (*GetState) ProtoMessage() {}
 
 func (x *GetState) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[8]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1274,7 +1348,7 @@ func (x *GetState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetState.ProtoReflect.Descriptor instead.
 func (*GetState) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{8}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{9}
 }
 
 // GetPlan asks for the plan of the boots that follow: the one of the start with the changes of its devices. While one is made it
@@ -1287,7 +1361,7 @@ type GetPlan struct {
 
 func (x *GetPlan) Reset() {
 	*x = GetPlan{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[9]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1299,7 +1373,7 @@ func (x *GetPlan) String() string {
 func (*GetPlan) ProtoMessage() {}
 
 func (x *GetPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[9]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1312,7 +1386,7 @@ func (x *GetPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPlan.ProtoReflect.Descriptor instead.
 func (*GetPlan) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{9}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{10}
 }
 
 // State is what a container does.
@@ -1338,7 +1412,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[10]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1350,7 +1424,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[10]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1363,7 +1437,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{10}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *State) GetPhase() Phase {
@@ -1434,7 +1508,7 @@ type Exit struct {
 
 func (x *Exit) Reset() {
 	*x = Exit{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[11]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1446,7 +1520,7 @@ func (x *Exit) String() string {
 func (*Exit) ProtoMessage() {}
 
 func (x *Exit) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[11]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1459,7 +1533,7 @@ func (x *Exit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exit.ProtoReflect.Descriptor instead.
 func (*Exit) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{11}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Exit) GetHow() isExit_How {
@@ -1539,7 +1613,7 @@ type Signal struct {
 
 func (x *Signal) Reset() {
 	*x = Signal{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[12]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1551,7 +1625,7 @@ func (x *Signal) String() string {
 func (*Signal) ProtoMessage() {}
 
 func (x *Signal) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[12]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1564,7 +1638,7 @@ func (x *Signal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signal.ProtoReflect.Descriptor instead.
 func (*Signal) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{12}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Signal) GetSignal() uint32 {
@@ -1585,7 +1659,7 @@ type Initctl struct {
 
 func (x *Initctl) Reset() {
 	*x = Initctl{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[13]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1597,7 +1671,7 @@ func (x *Initctl) String() string {
 func (*Initctl) ProtoMessage() {}
 
 func (x *Initctl) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[13]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1610,7 +1684,7 @@ func (x *Initctl) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Initctl.ProtoReflect.Descriptor instead.
 func (*Initctl) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{13}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Initctl) GetRunlevel() uint32 {
@@ -1629,7 +1703,7 @@ type Disarm struct {
 
 func (x *Disarm) Reset() {
 	*x = Disarm{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[14]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1641,7 +1715,7 @@ func (x *Disarm) String() string {
 func (*Disarm) ProtoMessage() {}
 
 func (x *Disarm) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[14]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1654,7 +1728,7 @@ func (x *Disarm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disarm.ProtoReflect.Descriptor instead.
 func (*Disarm) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{14}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{15}
 }
 
 // SetPolicy puts a policy in the place of the plan's, for the ends of init from then on: a restart that is held back comes
@@ -1671,7 +1745,7 @@ type SetPolicy struct {
 
 func (x *SetPolicy) Reset() {
 	*x = SetPolicy{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[15]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1683,7 +1757,7 @@ func (x *SetPolicy) String() string {
 func (*SetPolicy) ProtoMessage() {}
 
 func (x *SetPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[15]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1696,7 +1770,7 @@ func (x *SetPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPolicy.ProtoReflect.Descriptor instead.
 func (*SetPolicy) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{15}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SetPolicy) GetPolicy() *Policy {
@@ -1724,7 +1798,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[16]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1736,7 +1810,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[16]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1749,7 +1823,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{16}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Limits) GetMemoryBytes() uint64 {
@@ -1773,7 +1847,7 @@ type Intend struct {
 
 func (x *Intend) Reset() {
 	*x = Intend{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[17]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1785,7 +1859,7 @@ func (x *Intend) String() string {
 func (*Intend) ProtoMessage() {}
 
 func (x *Intend) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[17]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1798,7 +1872,7 @@ func (x *Intend) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Intend.ProtoReflect.Descriptor instead.
 func (*Intend) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{17}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Intend) GetIntent() Intent {
@@ -1826,7 +1900,7 @@ type Furnish struct {
 
 func (x *Furnish) Reset() {
 	*x = Furnish{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[18]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1838,7 +1912,7 @@ func (x *Furnish) String() string {
 func (*Furnish) ProtoMessage() {}
 
 func (x *Furnish) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[18]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1851,7 +1925,7 @@ func (x *Furnish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Furnish.ProtoReflect.Descriptor instead.
 func (*Furnish) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{18}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{19}
 }
 
 // Furnishing tells of a network namespace that is to be furnished. It travels with the frame.
@@ -1865,7 +1939,7 @@ type Furnishing struct {
 
 func (x *Furnishing) Reset() {
 	*x = Furnishing{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[19]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1877,7 +1951,7 @@ func (x *Furnishing) String() string {
 func (*Furnishing) ProtoMessage() {}
 
 func (x *Furnishing) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[19]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1890,7 +1964,7 @@ func (x *Furnishing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Furnishing.ProtoReflect.Descriptor instead.
 func (*Furnishing) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{19}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Furnishing) GetDescriptors() []DescriptorKind {
@@ -1911,7 +1985,7 @@ type Furnished struct {
 
 func (x *Furnished) Reset() {
 	*x = Furnished{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[20]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1923,7 +1997,7 @@ func (x *Furnished) String() string {
 func (*Furnished) ProtoMessage() {}
 
 func (x *Furnished) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[20]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1936,7 +2010,7 @@ func (x *Furnished) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Furnished.ProtoReflect.Descriptor instead.
 func (*Furnished) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{20}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Furnished) GetError() *Error {
@@ -1970,7 +2044,7 @@ type Revise struct {
 
 func (x *Revise) Reset() {
 	*x = Revise{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[21]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1982,7 +2056,7 @@ func (x *Revise) String() string {
 func (*Revise) ProtoMessage() {}
 
 func (x *Revise) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[21]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1995,7 +2069,7 @@ func (x *Revise) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revise.ProtoReflect.Descriptor instead.
 func (*Revise) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{21}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Revise) GetPlan() *Plan {
@@ -2051,7 +2125,7 @@ type Quit struct {
 
 func (x *Quit) Reset() {
 	*x = Quit{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[22]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2063,7 +2137,7 @@ func (x *Quit) String() string {
 func (*Quit) ProtoMessage() {}
 
 func (x *Quit) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[22]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2076,7 +2150,7 @@ func (x *Quit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quit.ProtoReflect.Descriptor instead.
 func (*Quit) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{22}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Quit) GetKill() bool {
@@ -2097,7 +2171,7 @@ type Watch struct {
 
 func (x *Watch) Reset() {
 	*x = Watch{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[23]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2109,7 +2183,7 @@ func (x *Watch) String() string {
 func (*Watch) ProtoMessage() {}
 
 func (x *Watch) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[23]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2122,7 +2196,7 @@ func (x *Watch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Watch.ProtoReflect.Descriptor instead.
 func (*Watch) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{23}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Watch) GetAfter() uint64 {
@@ -2143,7 +2217,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[24]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2155,7 +2229,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[24]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2168,7 +2242,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{24}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Ack) GetSequence() uint64 {
@@ -2200,7 +2274,7 @@ type MonitorEvent struct {
 
 func (x *MonitorEvent) Reset() {
 	*x = MonitorEvent{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[25]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2212,7 +2286,7 @@ func (x *MonitorEvent) String() string {
 func (*MonitorEvent) ProtoMessage() {}
 
 func (x *MonitorEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[25]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2225,7 +2299,7 @@ func (x *MonitorEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorEvent.ProtoReflect.Descriptor instead.
 func (*MonitorEvent) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{25}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *MonitorEvent) GetSequence() uint64 {
@@ -2334,7 +2408,7 @@ type InitExited struct {
 
 func (x *InitExited) Reset() {
 	*x = InitExited{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[26]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2346,7 +2420,7 @@ func (x *InitExited) String() string {
 func (*InitExited) ProtoMessage() {}
 
 func (x *InitExited) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[26]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2359,7 +2433,7 @@ func (x *InitExited) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InitExited.ProtoReflect.Descriptor instead.
 func (*InitExited) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{26}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *InitExited) GetExit() *Exit {
@@ -2407,7 +2481,7 @@ type Restarted struct {
 
 func (x *Restarted) Reset() {
 	*x = Restarted{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[27]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2419,7 +2493,7 @@ func (x *Restarted) String() string {
 func (*Restarted) ProtoMessage() {}
 
 func (x *Restarted) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[27]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2432,7 +2506,7 @@ func (x *Restarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Restarted.ProtoReflect.Descriptor instead.
 func (*Restarted) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{27}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Restarted) GetPid() uint32 {
@@ -2474,7 +2548,7 @@ type RestartFailed struct {
 
 func (x *RestartFailed) Reset() {
 	*x = RestartFailed{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[28]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2486,7 +2560,7 @@ func (x *RestartFailed) String() string {
 func (*RestartFailed) ProtoMessage() {}
 
 func (x *RestartFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[28]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2499,7 +2573,7 @@ func (x *RestartFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestartFailed.ProtoReflect.Descriptor instead.
 func (*RestartFailed) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{28}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RestartFailed) GetError() *Error {
@@ -2530,7 +2604,7 @@ type OpenConsole struct {
 
 func (x *OpenConsole) Reset() {
 	*x = OpenConsole{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[29]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2542,7 +2616,7 @@ func (x *OpenConsole) String() string {
 func (*OpenConsole) ProtoMessage() {}
 
 func (x *OpenConsole) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[29]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2555,7 +2629,7 @@ func (x *OpenConsole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenConsole.ProtoReflect.Descriptor instead.
 func (*OpenConsole) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{29}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *OpenConsole) GetAlias() string {
@@ -2623,7 +2697,7 @@ type Exec struct {
 
 func (x *Exec) Reset() {
 	*x = Exec{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[30]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2635,7 +2709,7 @@ func (x *Exec) String() string {
 func (*Exec) ProtoMessage() {}
 
 func (x *Exec) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[30]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2648,7 +2722,7 @@ func (x *Exec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exec.ProtoReflect.Descriptor instead.
 func (*Exec) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{30}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Exec) GetId() string {
@@ -2718,7 +2792,7 @@ type StreamInput struct {
 
 func (x *StreamInput) Reset() {
 	*x = StreamInput{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[31]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2730,7 +2804,7 @@ func (x *StreamInput) String() string {
 func (*StreamInput) ProtoMessage() {}
 
 func (x *StreamInput) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[31]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2743,7 +2817,7 @@ func (x *StreamInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamInput.ProtoReflect.Descriptor instead.
 func (*StreamInput) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{31}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *StreamInput) GetInput() isStreamInput_Input {
@@ -2834,7 +2908,7 @@ type WindowSize struct {
 
 func (x *WindowSize) Reset() {
 	*x = WindowSize{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[32]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2846,7 +2920,7 @@ func (x *WindowSize) String() string {
 func (*WindowSize) ProtoMessage() {}
 
 func (x *WindowSize) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[32]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2859,7 +2933,7 @@ func (x *WindowSize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WindowSize.ProtoReflect.Descriptor instead.
 func (*WindowSize) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{32}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *WindowSize) GetRows() uint32 {
@@ -2896,7 +2970,7 @@ type StreamOutput struct {
 
 func (x *StreamOutput) Reset() {
 	*x = StreamOutput{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[33]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2908,7 +2982,7 @@ func (x *StreamOutput) String() string {
 func (*StreamOutput) ProtoMessage() {}
 
 func (x *StreamOutput) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[33]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2921,7 +2995,7 @@ func (x *StreamOutput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamOutput.ProtoReflect.Descriptor instead.
 func (*StreamOutput) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{33}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *StreamOutput) GetOutput() isStreamOutput_Output {
@@ -3046,7 +3120,7 @@ type StreamOpened struct {
 
 func (x *StreamOpened) Reset() {
 	*x = StreamOpened{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[34]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3058,7 +3132,7 @@ func (x *StreamOpened) String() string {
 func (*StreamOpened) ProtoMessage() {}
 
 func (x *StreamOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[34]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3071,7 +3145,7 @@ func (x *StreamOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamOpened.ProtoReflect.Descriptor instead.
 func (*StreamOpened) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{34}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *StreamOpened) GetPid() uint32 {
@@ -3108,7 +3182,7 @@ type StreamData struct {
 
 func (x *StreamData) Reset() {
 	*x = StreamData{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[35]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3120,7 +3194,7 @@ func (x *StreamData) String() string {
 func (*StreamData) ProtoMessage() {}
 
 func (x *StreamData) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[35]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3133,7 +3207,7 @@ func (x *StreamData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamData.ProtoReflect.Descriptor instead.
 func (*StreamData) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{35}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *StreamData) GetOffset() uint64 {
@@ -3161,7 +3235,7 @@ type StreamClosed struct {
 
 func (x *StreamClosed) Reset() {
 	*x = StreamClosed{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[36]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3173,7 +3247,7 @@ func (x *StreamClosed) String() string {
 func (*StreamClosed) ProtoMessage() {}
 
 func (x *StreamClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[36]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3186,7 +3260,7 @@ func (x *StreamClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamClosed.ProtoReflect.Descriptor instead.
 func (*StreamClosed) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{36}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *StreamClosed) GetTaken() bool {
@@ -3210,6 +3284,7 @@ type KeeperRequest struct {
 	//	*KeeperRequest_WaitOrphan
 	//	*KeeperRequest_ListMonitors
 	//	*KeeperRequest_Quit
+	//	*KeeperRequest_Hold
 	Request isKeeperRequest_Request `protobuf_oneof:"request"`
 	// What travels with the frame, in order.
 	Descriptors   []DescriptorKind `protobuf:"varint,15,rep,packed,name=descriptors,enum=davit.monitor.v1.DescriptorKind" json:"descriptors,omitempty"`
@@ -3219,7 +3294,7 @@ type KeeperRequest struct {
 
 func (x *KeeperRequest) Reset() {
 	*x = KeeperRequest{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[37]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3231,7 +3306,7 @@ func (x *KeeperRequest) String() string {
 func (*KeeperRequest) ProtoMessage() {}
 
 func (x *KeeperRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[37]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3244,7 +3319,7 @@ func (x *KeeperRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeeperRequest.ProtoReflect.Descriptor instead.
 func (*KeeperRequest) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{37}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *KeeperRequest) GetRequest() isKeeperRequest_Request {
@@ -3317,6 +3392,15 @@ func (x *KeeperRequest) GetQuit() *Quit {
 	return nil
 }
 
+func (x *KeeperRequest) GetHold() *Hold {
+	if x != nil {
+		if x, ok := x.Request.(*KeeperRequest_Hold); ok {
+			return x.Hold
+		}
+	}
+	return nil
+}
+
 func (x *KeeperRequest) GetDescriptors() []DescriptorKind {
 	if x != nil {
 		return x.Descriptors
@@ -3363,6 +3447,11 @@ type KeeperRequest_Quit struct {
 	Quit *Quit `protobuf:"bytes,7,opt,name=quit,oneof"`
 }
 
+type KeeperRequest_Hold struct {
+	// Keeps what a domain holds and shares open, in place of what was kept of that before.
+	Hold *Hold `protobuf:"bytes,8,opt,name=hold,oneof"`
+}
+
 func (*KeeperRequest_Spawn) isKeeperRequest_Request() {}
 
 func (*KeeperRequest_Deposit) isKeeperRequest_Request() {}
@@ -3377,6 +3466,8 @@ func (*KeeperRequest_ListMonitors) isKeeperRequest_Request() {}
 
 func (*KeeperRequest_Quit) isKeeperRequest_Request() {}
 
+func (*KeeperRequest_Hold) isKeeperRequest_Request() {}
+
 // KeeperResponse answers.
 type KeeperResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3390,6 +3481,7 @@ type KeeperResponse struct {
 	//	*KeeperResponse_Done
 	//	*KeeperResponse_Exit
 	//	*KeeperResponse_Monitors
+	//	*KeeperResponse_Deposit
 	Response isKeeperResponse_Response `protobuf_oneof:"response"`
 	// What travels with the frame, in order.
 	Descriptors   []DescriptorKind `protobuf:"varint,15,rep,packed,name=descriptors,enum=davit.monitor.v1.DescriptorKind" json:"descriptors,omitempty"`
@@ -3399,7 +3491,7 @@ type KeeperResponse struct {
 
 func (x *KeeperResponse) Reset() {
 	*x = KeeperResponse{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[38]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3411,7 +3503,7 @@ func (x *KeeperResponse) String() string {
 func (*KeeperResponse) ProtoMessage() {}
 
 func (x *KeeperResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[38]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3424,7 +3516,7 @@ func (x *KeeperResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeeperResponse.ProtoReflect.Descriptor instead.
 func (*KeeperResponse) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{38}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *KeeperResponse) GetError() *Error {
@@ -3477,6 +3569,15 @@ func (x *KeeperResponse) GetMonitors() *MonitorList {
 	return nil
 }
 
+func (x *KeeperResponse) GetDeposit() *Deposit {
+	if x != nil {
+		if x, ok := x.Response.(*KeeperResponse_Deposit); ok {
+			return x.Deposit
+		}
+	}
+	return nil
+}
+
 func (x *KeeperResponse) GetDescriptors() []DescriptorKind {
 	if x != nil {
 		return x.Descriptors
@@ -3508,6 +3609,11 @@ type KeeperResponse_Monitors struct {
 	Monitors *MonitorList `protobuf:"bytes,5,opt,name=monitors,oneof"`
 }
 
+type KeeperResponse_Deposit struct {
+	// To Withdraw, as it was given; keepers before it answer Done.
+	Deposit *Deposit `protobuf:"bytes,6,opt,name=deposit,oneof"`
+}
+
 func (*KeeperResponse_Spawned) isKeeperResponse_Response() {}
 
 func (*KeeperResponse_Done) isKeeperResponse_Response() {}
@@ -3515,6 +3621,8 @@ func (*KeeperResponse_Done) isKeeperResponse_Response() {}
 func (*KeeperResponse_Exit) isKeeperResponse_Response() {}
 
 func (*KeeperResponse_Monitors) isKeeperResponse_Response() {}
+
+func (*KeeperResponse_Deposit) isKeeperResponse_Response() {}
 
 // Spawn starts a monitor.
 type Spawn struct {
@@ -3529,7 +3637,7 @@ type Spawn struct {
 
 func (x *Spawn) Reset() {
 	*x = Spawn{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[39]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3541,7 +3649,7 @@ func (x *Spawn) String() string {
 func (*Spawn) ProtoMessage() {}
 
 func (x *Spawn) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[39]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3554,7 +3662,7 @@ func (x *Spawn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Spawn.ProtoReflect.Descriptor instead.
 func (*Spawn) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{39}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Spawn) GetUuid() string {
@@ -3582,7 +3690,7 @@ type Spawned struct {
 
 func (x *Spawned) Reset() {
 	*x = Spawned{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[40]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3594,7 +3702,7 @@ func (x *Spawned) String() string {
 func (*Spawned) ProtoMessage() {}
 
 func (x *Spawned) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[40]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3607,7 +3715,7 @@ func (x *Spawned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Spawned.ProtoReflect.Descriptor instead.
 func (*Spawned) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{40}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Spawned) GetPid() uint32 {
@@ -3634,7 +3742,7 @@ type Assign struct {
 
 func (x *Assign) Reset() {
 	*x = Assign{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[41]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3646,7 +3754,7 @@ func (x *Assign) String() string {
 func (*Assign) ProtoMessage() {}
 
 func (x *Assign) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[41]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3659,7 +3767,7 @@ func (x *Assign) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assign.ProtoReflect.Descriptor instead.
 func (*Assign) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{41}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Assign) GetUuid() string {
@@ -3683,7 +3791,8 @@ func (x *Assign) GetDescriptors() []DescriptorKind {
 	return nil
 }
 
-// Deposit keeps the descriptors that travel with it.
+// Deposit keeps the descriptors that travel with it, and what else an adopting monitor needs to know. The keeper asks for none of
+// that: it gives it back.
 type Deposit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// UUID of the domain.
@@ -3693,14 +3802,23 @@ type Deposit struct {
 	// Process id of init.
 	InitPid uint32 `protobuf:"varint,3,opt,name=init_pid,json=initPid" json:"init_pid,omitempty"`
 	// How it ended, once its monitor has seen that.
-	Exit          *Exit `protobuf:"bytes,4,opt,name=exit" json:"exit,omitempty"`
+	Exit *Exit `protobuf:"bytes,4,opt,name=exit" json:"exit,omitempty"`
+	// Times that the container was started again before that init.
+	Restarts uint32 `protobuf:"varint,5,opt,name=restarts" json:"restarts,omitempty"`
+	// What that init was asked to do.
+	Intent Intent `protobuf:"varint,6,opt,name=intent,enum=davit.monitor.v1.Intent" json:"intent,omitempty"`
+	// Sequence up to which events were acknowledged, and those after it, as far as there is room in a frame. What follows from the
+	// rest, the start of init and its end, may have been told already.
+	Acknowledged uint64 `protobuf:"varint,7,opt,name=acknowledged" json:"acknowledged,omitempty"`
+	// The events.
+	Events        []*MonitorEvent `protobuf:"bytes,8,rep,name=events" json:"events,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Deposit) Reset() {
 	*x = Deposit{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[42]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3712,7 +3830,7 @@ func (x *Deposit) String() string {
 func (*Deposit) ProtoMessage() {}
 
 func (x *Deposit) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[42]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3725,7 +3843,7 @@ func (x *Deposit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deposit.ProtoReflect.Descriptor instead.
 func (*Deposit) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{42}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Deposit) GetUuid() string {
@@ -3756,8 +3874,37 @@ func (x *Deposit) GetExit() *Exit {
 	return nil
 }
 
-// Withdraw asks for descriptors.
-type Withdraw struct {
+func (x *Deposit) GetRestarts() uint32 {
+	if x != nil {
+		return x.Restarts
+	}
+	return 0
+}
+
+func (x *Deposit) GetIntent() Intent {
+	if x != nil {
+		return x.Intent
+	}
+	return Intent_INTENT_UNSPECIFIED
+}
+
+func (x *Deposit) GetAcknowledged() uint64 {
+	if x != nil {
+		return x.Acknowledged
+	}
+	return 0
+}
+
+func (x *Deposit) GetEvents() []*MonitorEvent {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+// Hold keeps the descriptors that travel with it: what is held, in the order of the plan's names, and the namespaces of others, in the
+// order of the plan's.
+type Hold struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// UUID of the domain.
 	Uuid          string `protobuf:"bytes,1,opt,name=uuid" json:"uuid,omitempty"`
@@ -3765,9 +3912,57 @@ type Withdraw struct {
 	sizeCache     protoimpl.SizeCache
 }
 
+func (x *Hold) Reset() {
+	*x = Hold{}
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Hold) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Hold) ProtoMessage() {}
+
+func (x *Hold) ProtoReflect() protoreflect.Message {
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Hold.ProtoReflect.Descriptor instead.
+func (*Hold) Descriptor() ([]byte, []int) {
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *Hold) GetUuid() string {
+	if x != nil {
+		return x.Uuid
+	}
+	return ""
+}
+
+// Withdraw asks for descriptors.
+type Withdraw struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// UUID of the domain.
+	Uuid string `protobuf:"bytes,1,opt,name=uuid" json:"uuid,omitempty"`
+	// Asks for what Hold has given, in place of the deposit. Keepers that do not know it give the deposit.
+	Held          bool `protobuf:"varint,2,opt,name=held" json:"held,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
 func (x *Withdraw) Reset() {
 	*x = Withdraw{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[43]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3779,7 +3974,7 @@ func (x *Withdraw) String() string {
 func (*Withdraw) ProtoMessage() {}
 
 func (x *Withdraw) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[43]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3792,7 +3987,7 @@ func (x *Withdraw) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Withdraw.ProtoReflect.Descriptor instead.
 func (*Withdraw) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{43}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Withdraw) GetUuid() string {
@@ -3800,6 +3995,13 @@ func (x *Withdraw) GetUuid() string {
 		return x.Uuid
 	}
 	return ""
+}
+
+func (x *Withdraw) GetHeld() bool {
+	if x != nil {
+		return x.Held
+	}
+	return false
 }
 
 // Forget drops what is kept for a domain.
@@ -3813,7 +4015,7 @@ type Forget struct {
 
 func (x *Forget) Reset() {
 	*x = Forget{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[44]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3825,7 +4027,7 @@ func (x *Forget) String() string {
 func (*Forget) ProtoMessage() {}
 
 func (x *Forget) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[44]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3838,7 +4040,7 @@ func (x *Forget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Forget.ProtoReflect.Descriptor instead.
 func (*Forget) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{44}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Forget) GetUuid() string {
@@ -3854,14 +4056,16 @@ type WaitOrphan struct {
 	// UUID of the domain.
 	Uuid string `protobuf:"bytes,1,opt,name=uuid" json:"uuid,omitempty"`
 	// Process id of init.
-	Pid           uint32 `protobuf:"varint,2,opt,name=pid" json:"pid,omitempty"`
+	Pid uint32 `protobuf:"varint,2,opt,name=pid" json:"pid,omitempty"`
+	// The monitor that adopted it asks: a monitor that is there is not its parent.
+	Adopted       bool `protobuf:"varint,3,opt,name=adopted" json:"adopted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WaitOrphan) Reset() {
 	*x = WaitOrphan{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[45]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3873,7 +4077,7 @@ func (x *WaitOrphan) String() string {
 func (*WaitOrphan) ProtoMessage() {}
 
 func (x *WaitOrphan) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[45]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3886,7 +4090,7 @@ func (x *WaitOrphan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitOrphan.ProtoReflect.Descriptor instead.
 func (*WaitOrphan) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{45}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *WaitOrphan) GetUuid() string {
@@ -3903,6 +4107,13 @@ func (x *WaitOrphan) GetPid() uint32 {
 	return 0
 }
 
+func (x *WaitOrphan) GetAdopted() bool {
+	if x != nil {
+		return x.Adopted
+	}
+	return false
+}
+
 // ListMonitors asks for monitors.
 type ListMonitors struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3912,7 +4123,7 @@ type ListMonitors struct {
 
 func (x *ListMonitors) Reset() {
 	*x = ListMonitors{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[46]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3924,7 +4135,7 @@ func (x *ListMonitors) String() string {
 func (*ListMonitors) ProtoMessage() {}
 
 func (x *ListMonitors) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[46]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3937,7 +4148,7 @@ func (x *ListMonitors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMonitors.ProtoReflect.Descriptor instead.
 func (*ListMonitors) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{46}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{48}
 }
 
 // MonitorList lists monitors.
@@ -3951,7 +4162,7 @@ type MonitorList struct {
 
 func (x *MonitorList) Reset() {
 	*x = MonitorList{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[47]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3963,7 +4174,7 @@ func (x *MonitorList) String() string {
 func (*MonitorList) ProtoMessage() {}
 
 func (x *MonitorList) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[47]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3976,7 +4187,7 @@ func (x *MonitorList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorList.ProtoReflect.Descriptor instead.
 func (*MonitorList) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{47}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *MonitorList) GetMonitors() []*MonitorEntry {
@@ -4001,7 +4212,7 @@ type MonitorEntry struct {
 
 func (x *MonitorEntry) Reset() {
 	*x = MonitorEntry{}
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[48]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4013,7 +4224,7 @@ func (x *MonitorEntry) String() string {
 func (*MonitorEntry) ProtoMessage() {}
 
 func (x *MonitorEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[48]
+	mi := &file_davit_monitor_v1_monitor_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4026,7 +4237,7 @@ func (x *MonitorEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorEntry.ProtoReflect.Descriptor instead.
 func (*MonitorEntry) Descriptor() ([]byte, []int) {
-	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{48}
+	return file_davit_monitor_v1_monitor_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *MonitorEntry) GetUuid() string {
@@ -4069,7 +4280,7 @@ const file_davit_monitor_v1_monitor_proto_rawDesc = "" +
 	"\x05errno\x18\x03 \x01(\rR\x05errno\x12\x18\n" +
 	"\amessage\x18\x04 \x01(\tR\amessage\x12\x12\n" +
 	"\x04step\x18\x05 \x01(\rR\x04step\x12/\n" +
-	"\x04kind\x18\x06 \x01(\x0e2\x1b.davit.monitor.v1.ErrorKindR\x04kind\"\xd0\x06\n" +
+	"\x04kind\x18\x06 \x01(\x0e2\x1b.davit.monitor.v1.ErrorKindR\x04kind\"\x81\a\n" +
 	"\x0eMonitorRequest\x12/\n" +
 	"\x05start\x18\x01 \x01(\v2\x17.davit.monitor.v1.StartH\x00R\x05start\x129\n" +
 	"\tget_state\x18\x02 \x01(\v2\x1a.davit.monitor.v1.GetStateH\x00R\bgetState\x122\n" +
@@ -4086,7 +4297,8 @@ const file_davit_monitor_v1_monitor_proto_rawDesc = "" +
 	"\x06intend\x18\v \x01(\v2\x18.davit.monitor.v1.IntendH\x00R\x06intend\x125\n" +
 	"\afurnish\x18\f \x01(\v2\x19.davit.monitor.v1.FurnishH\x00R\afurnish\x122\n" +
 	"\x06revise\x18\r \x01(\v2\x18.davit.monitor.v1.ReviseH\x00R\x06revise\x126\n" +
-	"\bget_plan\x18\x0e \x01(\v2\x19.davit.monitor.v1.GetPlanH\x00R\agetPlan\x12B\n" +
+	"\bget_plan\x18\x0e \x01(\v2\x19.davit.monitor.v1.GetPlanH\x00R\agetPlan\x12/\n" +
+	"\x05adopt\x18\x10 \x01(\v2\x17.davit.monitor.v1.AdoptH\x00R\x05adopt\x12B\n" +
 	"\vdescriptors\x18\x0f \x03(\x0e2 .davit.monitor.v1.DescriptorKindR\vdescriptorsB\t\n" +
 	"\arequest\"\xd4\x02\n" +
 	"\x0fMonitorResponse\x12-\n" +
@@ -4102,7 +4314,10 @@ const file_davit_monitor_v1_monitor_proto_rawDesc = "" +
 	"\x05Start\x12*\n" +
 	"\x04plan\x18\x01 \x01(\v2\x16.davit.monitor.v1.PlanR\x04plan\x12-\n" +
 	"\x03log\x18\x02 \x01(\v2\x1b.davit.monitor.v1.LogPolicyR\x03log\x12\x14\n" +
-	"\x05files\x18\x03 \x03(\tR\x05files\"E\n" +
+	"\x05files\x18\x03 \x03(\tR\x05files\"g\n" +
+	"\x05Adopt\x12-\n" +
+	"\x05start\x18\x01 \x01(\v2\x17.davit.monitor.v1.StartR\x05start\x12/\n" +
+	"\x05known\x18\x02 \x01(\v2\x19.davit.monitor.v1.DepositR\x05known\"E\n" +
 	"\tLogPolicy\x12\x1b\n" +
 	"\tmax_bytes\x18\x01 \x01(\x04R\bmaxBytes\x12\x1b\n" +
 	"\tmax_files\x18\x02 \x01(\rR\bmaxFiles\"<\n" +
@@ -4227,7 +4442,7 @@ const file_davit_monitor_v1_monitor_proto_rawDesc = "" +
 	"\x06offset\x18\x01 \x01(\x04R\x06offset\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\"$\n" +
 	"\fStreamClosed\x12\x14\n" +
-	"\x05taken\x18\x01 \x01(\bR\x05taken\"\xea\x03\n" +
+	"\x05taken\x18\x01 \x01(\bR\x05taken\"\x98\x04\n" +
 	"\rKeeperRequest\x12/\n" +
 	"\x05spawn\x18\x01 \x01(\v2\x17.davit.monitor.v1.SpawnH\x00R\x05spawn\x125\n" +
 	"\adeposit\x18\x02 \x01(\v2\x19.davit.monitor.v1.DepositH\x00R\adeposit\x128\n" +
@@ -4236,15 +4451,17 @@ const file_davit_monitor_v1_monitor_proto_rawDesc = "" +
 	"\vwait_orphan\x18\x05 \x01(\v2\x1c.davit.monitor.v1.WaitOrphanH\x00R\n" +
 	"waitOrphan\x12E\n" +
 	"\rlist_monitors\x18\x06 \x01(\v2\x1e.davit.monitor.v1.ListMonitorsH\x00R\flistMonitors\x12,\n" +
-	"\x04quit\x18\a \x01(\v2\x16.davit.monitor.v1.QuitH\x00R\x04quit\x12B\n" +
+	"\x04quit\x18\a \x01(\v2\x16.davit.monitor.v1.QuitH\x00R\x04quit\x12,\n" +
+	"\x04hold\x18\b \x01(\v2\x16.davit.monitor.v1.HoldH\x00R\x04hold\x12B\n" +
 	"\vdescriptors\x18\x0f \x03(\x0e2 .davit.monitor.v1.DescriptorKindR\vdescriptorsB\t\n" +
-	"\arequest\"\xdf\x02\n" +
+	"\arequest\"\x96\x03\n" +
 	"\x0eKeeperResponse\x12-\n" +
 	"\x05error\x18\x01 \x01(\v2\x17.davit.monitor.v1.ErrorR\x05error\x125\n" +
 	"\aspawned\x18\x02 \x01(\v2\x19.davit.monitor.v1.SpawnedH\x00R\aspawned\x12,\n" +
 	"\x04done\x18\x03 \x01(\v2\x16.davit.monitor.v1.DoneH\x00R\x04done\x12,\n" +
 	"\x04exit\x18\x04 \x01(\v2\x16.davit.monitor.v1.ExitH\x00R\x04exit\x12;\n" +
-	"\bmonitors\x18\x05 \x01(\v2\x1d.davit.monitor.v1.MonitorListH\x00R\bmonitors\x12B\n" +
+	"\bmonitors\x18\x05 \x01(\v2\x1d.davit.monitor.v1.MonitorListH\x00R\bmonitors\x125\n" +
+	"\adeposit\x18\x06 \x01(\v2\x19.davit.monitor.v1.DepositH\x00R\adeposit\x12B\n" +
 	"\vdescriptors\x18\x0f \x03(\x0e2 .davit.monitor.v1.DescriptorKindR\vdescriptorsB\n" +
 	"\n" +
 	"\bresponse\";\n" +
@@ -4260,22 +4477,30 @@ const file_davit_monitor_v1_monitor_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x02 \x01(\tR\n" +
 	"generation\x12B\n" +
-	"\vdescriptors\x18\x0f \x03(\x0e2 .davit.monitor.v1.DescriptorKindR\vdescriptors\"\x84\x01\n" +
+	"\vdescriptors\x18\x0f \x03(\x0e2 .davit.monitor.v1.DescriptorKindR\vdescriptors\"\xae\x02\n" +
 	"\aDeposit\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x02 \x01(\tR\n" +
 	"generation\x12\x19\n" +
 	"\binit_pid\x18\x03 \x01(\rR\ainitPid\x12*\n" +
-	"\x04exit\x18\x04 \x01(\v2\x16.davit.monitor.v1.ExitR\x04exit\"\x1e\n" +
-	"\bWithdraw\x12\x12\n" +
-	"\x04uuid\x18\x01 \x01(\tR\x04uuid\"\x1c\n" +
-	"\x06Forget\x12\x12\n" +
+	"\x04exit\x18\x04 \x01(\v2\x16.davit.monitor.v1.ExitR\x04exit\x12\x1a\n" +
+	"\brestarts\x18\x05 \x01(\rR\brestarts\x120\n" +
+	"\x06intent\x18\x06 \x01(\x0e2\x18.davit.monitor.v1.IntentR\x06intent\x12\"\n" +
+	"\facknowledged\x18\a \x01(\x04R\facknowledged\x126\n" +
+	"\x06events\x18\b \x03(\v2\x1e.davit.monitor.v1.MonitorEventR\x06events\"\x1a\n" +
+	"\x04Hold\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\tR\x04uuid\"2\n" +
+	"\bWithdraw\x12\x12\n" +
+	"\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x12\n" +
+	"\x04held\x18\x02 \x01(\bR\x04held\"\x1c\n" +
+	"\x06Forget\x12\x12\n" +
+	"\x04uuid\x18\x01 \x01(\tR\x04uuid\"L\n" +
 	"\n" +
 	"WaitOrphan\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x10\n" +
-	"\x03pid\x18\x02 \x01(\rR\x03pid\"\x0e\n" +
+	"\x03pid\x18\x02 \x01(\rR\x03pid\x12\x18\n" +
+	"\aadopted\x18\x03 \x01(\bR\aadopted\"\x0e\n" +
 	"\fListMonitors\"I\n" +
 	"\vMonitorList\x12:\n" +
 	"\bmonitors\x18\x01 \x03(\v2\x1e.davit.monitor.v1.MonitorEntryR\bmonitors\"T\n" +
@@ -4341,7 +4566,7 @@ func file_davit_monitor_v1_monitor_proto_rawDescGZIP() []byte {
 }
 
 var file_davit_monitor_v1_monitor_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_davit_monitor_v1_monitor_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
+var file_davit_monitor_v1_monitor_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_davit_monitor_v1_monitor_proto_goTypes = []any{
 	(ErrorKind)(0),          // 0: davit.monitor.v1.ErrorKind
 	(DescriptorKind)(0),     // 1: davit.monitor.v1.DescriptorKind
@@ -4355,131 +4580,140 @@ var file_davit_monitor_v1_monitor_proto_goTypes = []any{
 	(*MonitorResponse)(nil), // 9: davit.monitor.v1.MonitorResponse
 	(*Done)(nil),            // 10: davit.monitor.v1.Done
 	(*Start)(nil),           // 11: davit.monitor.v1.Start
-	(*LogPolicy)(nil),       // 12: davit.monitor.v1.LogPolicy
-	(*Started)(nil),         // 13: davit.monitor.v1.Started
-	(*GetState)(nil),        // 14: davit.monitor.v1.GetState
-	(*GetPlan)(nil),         // 15: davit.monitor.v1.GetPlan
-	(*State)(nil),           // 16: davit.monitor.v1.State
-	(*Exit)(nil),            // 17: davit.monitor.v1.Exit
-	(*Signal)(nil),          // 18: davit.monitor.v1.Signal
-	(*Initctl)(nil),         // 19: davit.monitor.v1.Initctl
-	(*Disarm)(nil),          // 20: davit.monitor.v1.Disarm
-	(*SetPolicy)(nil),       // 21: davit.monitor.v1.SetPolicy
-	(*Limits)(nil),          // 22: davit.monitor.v1.Limits
-	(*Intend)(nil),          // 23: davit.monitor.v1.Intend
-	(*Furnish)(nil),         // 24: davit.monitor.v1.Furnish
-	(*Furnishing)(nil),      // 25: davit.monitor.v1.Furnishing
-	(*Furnished)(nil),       // 26: davit.monitor.v1.Furnished
-	(*Revise)(nil),          // 27: davit.monitor.v1.Revise
-	(*Quit)(nil),            // 28: davit.monitor.v1.Quit
-	(*Watch)(nil),           // 29: davit.monitor.v1.Watch
-	(*Ack)(nil),             // 30: davit.monitor.v1.Ack
-	(*MonitorEvent)(nil),    // 31: davit.monitor.v1.MonitorEvent
-	(*InitExited)(nil),      // 32: davit.monitor.v1.InitExited
-	(*Restarted)(nil),       // 33: davit.monitor.v1.Restarted
-	(*RestartFailed)(nil),   // 34: davit.monitor.v1.RestartFailed
-	(*OpenConsole)(nil),     // 35: davit.monitor.v1.OpenConsole
-	(*Exec)(nil),            // 36: davit.monitor.v1.Exec
-	(*StreamInput)(nil),     // 37: davit.monitor.v1.StreamInput
-	(*WindowSize)(nil),      // 38: davit.monitor.v1.WindowSize
-	(*StreamOutput)(nil),    // 39: davit.monitor.v1.StreamOutput
-	(*StreamOpened)(nil),    // 40: davit.monitor.v1.StreamOpened
-	(*StreamData)(nil),      // 41: davit.monitor.v1.StreamData
-	(*StreamClosed)(nil),    // 42: davit.monitor.v1.StreamClosed
-	(*KeeperRequest)(nil),   // 43: davit.monitor.v1.KeeperRequest
-	(*KeeperResponse)(nil),  // 44: davit.monitor.v1.KeeperResponse
-	(*Spawn)(nil),           // 45: davit.monitor.v1.Spawn
-	(*Spawned)(nil),         // 46: davit.monitor.v1.Spawned
-	(*Assign)(nil),          // 47: davit.monitor.v1.Assign
-	(*Deposit)(nil),         // 48: davit.monitor.v1.Deposit
-	(*Withdraw)(nil),        // 49: davit.monitor.v1.Withdraw
-	(*Forget)(nil),          // 50: davit.monitor.v1.Forget
-	(*WaitOrphan)(nil),      // 51: davit.monitor.v1.WaitOrphan
-	(*ListMonitors)(nil),    // 52: davit.monitor.v1.ListMonitors
-	(*MonitorList)(nil),     // 53: davit.monitor.v1.MonitorList
-	(*MonitorEntry)(nil),    // 54: davit.monitor.v1.MonitorEntry
-	(*Plan)(nil),            // 55: davit.monitor.v1.Plan
-	(*Policy)(nil),          // 56: davit.monitor.v1.Policy
-	(*DeviceNode)(nil),      // 57: davit.monitor.v1.DeviceNode
-	(*Operation)(nil),       // 58: davit.monitor.v1.Operation
-	(Action)(0),             // 59: davit.monitor.v1.Action
-	(*Process)(nil),         // 60: davit.monitor.v1.Process
+	(*Adopt)(nil),           // 12: davit.monitor.v1.Adopt
+	(*LogPolicy)(nil),       // 13: davit.monitor.v1.LogPolicy
+	(*Started)(nil),         // 14: davit.monitor.v1.Started
+	(*GetState)(nil),        // 15: davit.monitor.v1.GetState
+	(*GetPlan)(nil),         // 16: davit.monitor.v1.GetPlan
+	(*State)(nil),           // 17: davit.monitor.v1.State
+	(*Exit)(nil),            // 18: davit.monitor.v1.Exit
+	(*Signal)(nil),          // 19: davit.monitor.v1.Signal
+	(*Initctl)(nil),         // 20: davit.monitor.v1.Initctl
+	(*Disarm)(nil),          // 21: davit.monitor.v1.Disarm
+	(*SetPolicy)(nil),       // 22: davit.monitor.v1.SetPolicy
+	(*Limits)(nil),          // 23: davit.monitor.v1.Limits
+	(*Intend)(nil),          // 24: davit.monitor.v1.Intend
+	(*Furnish)(nil),         // 25: davit.monitor.v1.Furnish
+	(*Furnishing)(nil),      // 26: davit.monitor.v1.Furnishing
+	(*Furnished)(nil),       // 27: davit.monitor.v1.Furnished
+	(*Revise)(nil),          // 28: davit.monitor.v1.Revise
+	(*Quit)(nil),            // 29: davit.monitor.v1.Quit
+	(*Watch)(nil),           // 30: davit.monitor.v1.Watch
+	(*Ack)(nil),             // 31: davit.monitor.v1.Ack
+	(*MonitorEvent)(nil),    // 32: davit.monitor.v1.MonitorEvent
+	(*InitExited)(nil),      // 33: davit.monitor.v1.InitExited
+	(*Restarted)(nil),       // 34: davit.monitor.v1.Restarted
+	(*RestartFailed)(nil),   // 35: davit.monitor.v1.RestartFailed
+	(*OpenConsole)(nil),     // 36: davit.monitor.v1.OpenConsole
+	(*Exec)(nil),            // 37: davit.monitor.v1.Exec
+	(*StreamInput)(nil),     // 38: davit.monitor.v1.StreamInput
+	(*WindowSize)(nil),      // 39: davit.monitor.v1.WindowSize
+	(*StreamOutput)(nil),    // 40: davit.monitor.v1.StreamOutput
+	(*StreamOpened)(nil),    // 41: davit.monitor.v1.StreamOpened
+	(*StreamData)(nil),      // 42: davit.monitor.v1.StreamData
+	(*StreamClosed)(nil),    // 43: davit.monitor.v1.StreamClosed
+	(*KeeperRequest)(nil),   // 44: davit.monitor.v1.KeeperRequest
+	(*KeeperResponse)(nil),  // 45: davit.monitor.v1.KeeperResponse
+	(*Spawn)(nil),           // 46: davit.monitor.v1.Spawn
+	(*Spawned)(nil),         // 47: davit.monitor.v1.Spawned
+	(*Assign)(nil),          // 48: davit.monitor.v1.Assign
+	(*Deposit)(nil),         // 49: davit.monitor.v1.Deposit
+	(*Hold)(nil),            // 50: davit.monitor.v1.Hold
+	(*Withdraw)(nil),        // 51: davit.monitor.v1.Withdraw
+	(*Forget)(nil),          // 52: davit.monitor.v1.Forget
+	(*WaitOrphan)(nil),      // 53: davit.monitor.v1.WaitOrphan
+	(*ListMonitors)(nil),    // 54: davit.monitor.v1.ListMonitors
+	(*MonitorList)(nil),     // 55: davit.monitor.v1.MonitorList
+	(*MonitorEntry)(nil),    // 56: davit.monitor.v1.MonitorEntry
+	(*Plan)(nil),            // 57: davit.monitor.v1.Plan
+	(*Policy)(nil),          // 58: davit.monitor.v1.Policy
+	(*DeviceNode)(nil),      // 59: davit.monitor.v1.DeviceNode
+	(*Operation)(nil),       // 60: davit.monitor.v1.Operation
+	(Action)(0),             // 61: davit.monitor.v1.Action
+	(*Process)(nil),         // 62: davit.monitor.v1.Process
 }
 var file_davit_monitor_v1_monitor_proto_depIdxs = []int32{
 	0,  // 0: davit.monitor.v1.Error.kind:type_name -> davit.monitor.v1.ErrorKind
 	11, // 1: davit.monitor.v1.MonitorRequest.start:type_name -> davit.monitor.v1.Start
-	14, // 2: davit.monitor.v1.MonitorRequest.get_state:type_name -> davit.monitor.v1.GetState
-	18, // 3: davit.monitor.v1.MonitorRequest.signal:type_name -> davit.monitor.v1.Signal
-	29, // 4: davit.monitor.v1.MonitorRequest.watch:type_name -> davit.monitor.v1.Watch
-	35, // 5: davit.monitor.v1.MonitorRequest.open_console:type_name -> davit.monitor.v1.OpenConsole
-	36, // 6: davit.monitor.v1.MonitorRequest.exec:type_name -> davit.monitor.v1.Exec
-	19, // 7: davit.monitor.v1.MonitorRequest.initctl:type_name -> davit.monitor.v1.Initctl
-	28, // 8: davit.monitor.v1.MonitorRequest.quit:type_name -> davit.monitor.v1.Quit
-	20, // 9: davit.monitor.v1.MonitorRequest.disarm:type_name -> davit.monitor.v1.Disarm
-	21, // 10: davit.monitor.v1.MonitorRequest.set_policy:type_name -> davit.monitor.v1.SetPolicy
-	23, // 11: davit.monitor.v1.MonitorRequest.intend:type_name -> davit.monitor.v1.Intend
-	24, // 12: davit.monitor.v1.MonitorRequest.furnish:type_name -> davit.monitor.v1.Furnish
-	27, // 13: davit.monitor.v1.MonitorRequest.revise:type_name -> davit.monitor.v1.Revise
-	15, // 14: davit.monitor.v1.MonitorRequest.get_plan:type_name -> davit.monitor.v1.GetPlan
-	1,  // 15: davit.monitor.v1.MonitorRequest.descriptors:type_name -> davit.monitor.v1.DescriptorKind
-	7,  // 16: davit.monitor.v1.MonitorResponse.error:type_name -> davit.monitor.v1.Error
-	13, // 17: davit.monitor.v1.MonitorResponse.started:type_name -> davit.monitor.v1.Started
-	16, // 18: davit.monitor.v1.MonitorResponse.state:type_name -> davit.monitor.v1.State
-	10, // 19: davit.monitor.v1.MonitorResponse.done:type_name -> davit.monitor.v1.Done
-	55, // 20: davit.monitor.v1.MonitorResponse.plan:type_name -> davit.monitor.v1.Plan
-	1,  // 21: davit.monitor.v1.MonitorResponse.descriptors:type_name -> davit.monitor.v1.DescriptorKind
-	55, // 22: davit.monitor.v1.Start.plan:type_name -> davit.monitor.v1.Plan
-	12, // 23: davit.monitor.v1.Start.log:type_name -> davit.monitor.v1.LogPolicy
-	2,  // 24: davit.monitor.v1.State.phase:type_name -> davit.monitor.v1.Phase
-	17, // 25: davit.monitor.v1.State.exit:type_name -> davit.monitor.v1.Exit
-	3,  // 26: davit.monitor.v1.State.intent:type_name -> davit.monitor.v1.Intent
-	56, // 27: davit.monitor.v1.SetPolicy.policy:type_name -> davit.monitor.v1.Policy
-	22, // 28: davit.monitor.v1.SetPolicy.limits:type_name -> davit.monitor.v1.Limits
-	3,  // 29: davit.monitor.v1.Intend.intent:type_name -> davit.monitor.v1.Intent
-	1,  // 30: davit.monitor.v1.Furnishing.descriptors:type_name -> davit.monitor.v1.DescriptorKind
-	7,  // 31: davit.monitor.v1.Furnished.error:type_name -> davit.monitor.v1.Error
-	55, // 32: davit.monitor.v1.Revise.plan:type_name -> davit.monitor.v1.Plan
-	57, // 33: davit.monitor.v1.Revise.add_nodes:type_name -> davit.monitor.v1.DeviceNode
-	58, // 34: davit.monitor.v1.Revise.add_mounts:type_name -> davit.monitor.v1.Operation
-	13, // 35: davit.monitor.v1.MonitorEvent.started:type_name -> davit.monitor.v1.Started
-	32, // 36: davit.monitor.v1.MonitorEvent.exited:type_name -> davit.monitor.v1.InitExited
-	33, // 37: davit.monitor.v1.MonitorEvent.restarted:type_name -> davit.monitor.v1.Restarted
-	34, // 38: davit.monitor.v1.MonitorEvent.restart_failed:type_name -> davit.monitor.v1.RestartFailed
-	17, // 39: davit.monitor.v1.InitExited.exit:type_name -> davit.monitor.v1.Exit
-	4,  // 40: davit.monitor.v1.InitExited.cause:type_name -> davit.monitor.v1.Cause
-	59, // 41: davit.monitor.v1.InitExited.action:type_name -> davit.monitor.v1.Action
-	4,  // 42: davit.monitor.v1.Restarted.cause:type_name -> davit.monitor.v1.Cause
-	7,  // 43: davit.monitor.v1.RestartFailed.error:type_name -> davit.monitor.v1.Error
-	5,  // 44: davit.monitor.v1.OpenConsole.start:type_name -> davit.monitor.v1.ConsoleStart
-	60, // 45: davit.monitor.v1.Exec.process:type_name -> davit.monitor.v1.Process
-	38, // 46: davit.monitor.v1.StreamInput.size:type_name -> davit.monitor.v1.WindowSize
-	40, // 47: davit.monitor.v1.StreamOutput.opened:type_name -> davit.monitor.v1.StreamOpened
-	41, // 48: davit.monitor.v1.StreamOutput.data:type_name -> davit.monitor.v1.StreamData
-	17, // 49: davit.monitor.v1.StreamOutput.exit:type_name -> davit.monitor.v1.Exit
-	42, // 50: davit.monitor.v1.StreamOutput.closed:type_name -> davit.monitor.v1.StreamClosed
-	7,  // 51: davit.monitor.v1.StreamOutput.error:type_name -> davit.monitor.v1.Error
-	45, // 52: davit.monitor.v1.KeeperRequest.spawn:type_name -> davit.monitor.v1.Spawn
-	48, // 53: davit.monitor.v1.KeeperRequest.deposit:type_name -> davit.monitor.v1.Deposit
-	49, // 54: davit.monitor.v1.KeeperRequest.withdraw:type_name -> davit.monitor.v1.Withdraw
-	50, // 55: davit.monitor.v1.KeeperRequest.forget:type_name -> davit.monitor.v1.Forget
-	51, // 56: davit.monitor.v1.KeeperRequest.wait_orphan:type_name -> davit.monitor.v1.WaitOrphan
-	52, // 57: davit.monitor.v1.KeeperRequest.list_monitors:type_name -> davit.monitor.v1.ListMonitors
-	28, // 58: davit.monitor.v1.KeeperRequest.quit:type_name -> davit.monitor.v1.Quit
-	1,  // 59: davit.monitor.v1.KeeperRequest.descriptors:type_name -> davit.monitor.v1.DescriptorKind
-	7,  // 60: davit.monitor.v1.KeeperResponse.error:type_name -> davit.monitor.v1.Error
-	46, // 61: davit.monitor.v1.KeeperResponse.spawned:type_name -> davit.monitor.v1.Spawned
-	10, // 62: davit.monitor.v1.KeeperResponse.done:type_name -> davit.monitor.v1.Done
-	17, // 63: davit.monitor.v1.KeeperResponse.exit:type_name -> davit.monitor.v1.Exit
-	53, // 64: davit.monitor.v1.KeeperResponse.monitors:type_name -> davit.monitor.v1.MonitorList
-	1,  // 65: davit.monitor.v1.KeeperResponse.descriptors:type_name -> davit.monitor.v1.DescriptorKind
-	1,  // 66: davit.monitor.v1.Assign.descriptors:type_name -> davit.monitor.v1.DescriptorKind
-	17, // 67: davit.monitor.v1.Deposit.exit:type_name -> davit.monitor.v1.Exit
-	54, // 68: davit.monitor.v1.MonitorList.monitors:type_name -> davit.monitor.v1.MonitorEntry
-	69, // [69:69] is the sub-list for method output_type
-	69, // [69:69] is the sub-list for method input_type
-	69, // [69:69] is the sub-list for extension type_name
-	69, // [69:69] is the sub-list for extension extendee
-	0,  // [0:69] is the sub-list for field type_name
+	15, // 2: davit.monitor.v1.MonitorRequest.get_state:type_name -> davit.monitor.v1.GetState
+	19, // 3: davit.monitor.v1.MonitorRequest.signal:type_name -> davit.monitor.v1.Signal
+	30, // 4: davit.monitor.v1.MonitorRequest.watch:type_name -> davit.monitor.v1.Watch
+	36, // 5: davit.monitor.v1.MonitorRequest.open_console:type_name -> davit.monitor.v1.OpenConsole
+	37, // 6: davit.monitor.v1.MonitorRequest.exec:type_name -> davit.monitor.v1.Exec
+	20, // 7: davit.monitor.v1.MonitorRequest.initctl:type_name -> davit.monitor.v1.Initctl
+	29, // 8: davit.monitor.v1.MonitorRequest.quit:type_name -> davit.monitor.v1.Quit
+	21, // 9: davit.monitor.v1.MonitorRequest.disarm:type_name -> davit.monitor.v1.Disarm
+	22, // 10: davit.monitor.v1.MonitorRequest.set_policy:type_name -> davit.monitor.v1.SetPolicy
+	24, // 11: davit.monitor.v1.MonitorRequest.intend:type_name -> davit.monitor.v1.Intend
+	25, // 12: davit.monitor.v1.MonitorRequest.furnish:type_name -> davit.monitor.v1.Furnish
+	28, // 13: davit.monitor.v1.MonitorRequest.revise:type_name -> davit.monitor.v1.Revise
+	16, // 14: davit.monitor.v1.MonitorRequest.get_plan:type_name -> davit.monitor.v1.GetPlan
+	12, // 15: davit.monitor.v1.MonitorRequest.adopt:type_name -> davit.monitor.v1.Adopt
+	1,  // 16: davit.monitor.v1.MonitorRequest.descriptors:type_name -> davit.monitor.v1.DescriptorKind
+	7,  // 17: davit.monitor.v1.MonitorResponse.error:type_name -> davit.monitor.v1.Error
+	14, // 18: davit.monitor.v1.MonitorResponse.started:type_name -> davit.monitor.v1.Started
+	17, // 19: davit.monitor.v1.MonitorResponse.state:type_name -> davit.monitor.v1.State
+	10, // 20: davit.monitor.v1.MonitorResponse.done:type_name -> davit.monitor.v1.Done
+	57, // 21: davit.monitor.v1.MonitorResponse.plan:type_name -> davit.monitor.v1.Plan
+	1,  // 22: davit.monitor.v1.MonitorResponse.descriptors:type_name -> davit.monitor.v1.DescriptorKind
+	57, // 23: davit.monitor.v1.Start.plan:type_name -> davit.monitor.v1.Plan
+	13, // 24: davit.monitor.v1.Start.log:type_name -> davit.monitor.v1.LogPolicy
+	11, // 25: davit.monitor.v1.Adopt.start:type_name -> davit.monitor.v1.Start
+	49, // 26: davit.monitor.v1.Adopt.known:type_name -> davit.monitor.v1.Deposit
+	2,  // 27: davit.monitor.v1.State.phase:type_name -> davit.monitor.v1.Phase
+	18, // 28: davit.monitor.v1.State.exit:type_name -> davit.monitor.v1.Exit
+	3,  // 29: davit.monitor.v1.State.intent:type_name -> davit.monitor.v1.Intent
+	58, // 30: davit.monitor.v1.SetPolicy.policy:type_name -> davit.monitor.v1.Policy
+	23, // 31: davit.monitor.v1.SetPolicy.limits:type_name -> davit.monitor.v1.Limits
+	3,  // 32: davit.monitor.v1.Intend.intent:type_name -> davit.monitor.v1.Intent
+	1,  // 33: davit.monitor.v1.Furnishing.descriptors:type_name -> davit.monitor.v1.DescriptorKind
+	7,  // 34: davit.monitor.v1.Furnished.error:type_name -> davit.monitor.v1.Error
+	57, // 35: davit.monitor.v1.Revise.plan:type_name -> davit.monitor.v1.Plan
+	59, // 36: davit.monitor.v1.Revise.add_nodes:type_name -> davit.monitor.v1.DeviceNode
+	60, // 37: davit.monitor.v1.Revise.add_mounts:type_name -> davit.monitor.v1.Operation
+	14, // 38: davit.monitor.v1.MonitorEvent.started:type_name -> davit.monitor.v1.Started
+	33, // 39: davit.monitor.v1.MonitorEvent.exited:type_name -> davit.monitor.v1.InitExited
+	34, // 40: davit.monitor.v1.MonitorEvent.restarted:type_name -> davit.monitor.v1.Restarted
+	35, // 41: davit.monitor.v1.MonitorEvent.restart_failed:type_name -> davit.monitor.v1.RestartFailed
+	18, // 42: davit.monitor.v1.InitExited.exit:type_name -> davit.monitor.v1.Exit
+	4,  // 43: davit.monitor.v1.InitExited.cause:type_name -> davit.monitor.v1.Cause
+	61, // 44: davit.monitor.v1.InitExited.action:type_name -> davit.monitor.v1.Action
+	4,  // 45: davit.monitor.v1.Restarted.cause:type_name -> davit.monitor.v1.Cause
+	7,  // 46: davit.monitor.v1.RestartFailed.error:type_name -> davit.monitor.v1.Error
+	5,  // 47: davit.monitor.v1.OpenConsole.start:type_name -> davit.monitor.v1.ConsoleStart
+	62, // 48: davit.monitor.v1.Exec.process:type_name -> davit.monitor.v1.Process
+	39, // 49: davit.monitor.v1.StreamInput.size:type_name -> davit.monitor.v1.WindowSize
+	41, // 50: davit.monitor.v1.StreamOutput.opened:type_name -> davit.monitor.v1.StreamOpened
+	42, // 51: davit.monitor.v1.StreamOutput.data:type_name -> davit.monitor.v1.StreamData
+	18, // 52: davit.monitor.v1.StreamOutput.exit:type_name -> davit.monitor.v1.Exit
+	43, // 53: davit.monitor.v1.StreamOutput.closed:type_name -> davit.monitor.v1.StreamClosed
+	7,  // 54: davit.monitor.v1.StreamOutput.error:type_name -> davit.monitor.v1.Error
+	46, // 55: davit.monitor.v1.KeeperRequest.spawn:type_name -> davit.monitor.v1.Spawn
+	49, // 56: davit.monitor.v1.KeeperRequest.deposit:type_name -> davit.monitor.v1.Deposit
+	51, // 57: davit.monitor.v1.KeeperRequest.withdraw:type_name -> davit.monitor.v1.Withdraw
+	52, // 58: davit.monitor.v1.KeeperRequest.forget:type_name -> davit.monitor.v1.Forget
+	53, // 59: davit.monitor.v1.KeeperRequest.wait_orphan:type_name -> davit.monitor.v1.WaitOrphan
+	54, // 60: davit.monitor.v1.KeeperRequest.list_monitors:type_name -> davit.monitor.v1.ListMonitors
+	29, // 61: davit.monitor.v1.KeeperRequest.quit:type_name -> davit.monitor.v1.Quit
+	50, // 62: davit.monitor.v1.KeeperRequest.hold:type_name -> davit.monitor.v1.Hold
+	1,  // 63: davit.monitor.v1.KeeperRequest.descriptors:type_name -> davit.monitor.v1.DescriptorKind
+	7,  // 64: davit.monitor.v1.KeeperResponse.error:type_name -> davit.monitor.v1.Error
+	47, // 65: davit.monitor.v1.KeeperResponse.spawned:type_name -> davit.monitor.v1.Spawned
+	10, // 66: davit.monitor.v1.KeeperResponse.done:type_name -> davit.monitor.v1.Done
+	18, // 67: davit.monitor.v1.KeeperResponse.exit:type_name -> davit.monitor.v1.Exit
+	55, // 68: davit.monitor.v1.KeeperResponse.monitors:type_name -> davit.monitor.v1.MonitorList
+	49, // 69: davit.monitor.v1.KeeperResponse.deposit:type_name -> davit.monitor.v1.Deposit
+	1,  // 70: davit.monitor.v1.KeeperResponse.descriptors:type_name -> davit.monitor.v1.DescriptorKind
+	1,  // 71: davit.monitor.v1.Assign.descriptors:type_name -> davit.monitor.v1.DescriptorKind
+	18, // 72: davit.monitor.v1.Deposit.exit:type_name -> davit.monitor.v1.Exit
+	3,  // 73: davit.monitor.v1.Deposit.intent:type_name -> davit.monitor.v1.Intent
+	32, // 74: davit.monitor.v1.Deposit.events:type_name -> davit.monitor.v1.MonitorEvent
+	56, // 75: davit.monitor.v1.MonitorList.monitors:type_name -> davit.monitor.v1.MonitorEntry
+	76, // [76:76] is the sub-list for method output_type
+	76, // [76:76] is the sub-list for method input_type
+	76, // [76:76] is the sub-list for extension type_name
+	76, // [76:76] is the sub-list for extension extendee
+	0,  // [0:76] is the sub-list for field type_name
 }
 
 func init() { file_davit_monitor_v1_monitor_proto_init() }
@@ -4503,6 +4737,7 @@ func file_davit_monitor_v1_monitor_proto_init() {
 		(*MonitorRequest_Furnish)(nil),
 		(*MonitorRequest_Revise)(nil),
 		(*MonitorRequest_GetPlan)(nil),
+		(*MonitorRequest_Adopt)(nil),
 	}
 	file_davit_monitor_v1_monitor_proto_msgTypes[3].OneofWrappers = []any{
 		(*MonitorResponse_Started)(nil),
@@ -4510,24 +4745,24 @@ func file_davit_monitor_v1_monitor_proto_init() {
 		(*MonitorResponse_Done)(nil),
 		(*MonitorResponse_Plan)(nil),
 	}
-	file_davit_monitor_v1_monitor_proto_msgTypes[11].OneofWrappers = []any{
+	file_davit_monitor_v1_monitor_proto_msgTypes[12].OneofWrappers = []any{
 		(*Exit_Code)(nil),
 		(*Exit_Signal)(nil),
 		(*Exit_Unknown)(nil),
 	}
-	file_davit_monitor_v1_monitor_proto_msgTypes[25].OneofWrappers = []any{
+	file_davit_monitor_v1_monitor_proto_msgTypes[26].OneofWrappers = []any{
 		(*MonitorEvent_Started)(nil),
 		(*MonitorEvent_Exited)(nil),
 		(*MonitorEvent_Restarted)(nil),
 		(*MonitorEvent_RestartFailed)(nil),
 	}
-	file_davit_monitor_v1_monitor_proto_msgTypes[31].OneofWrappers = []any{
+	file_davit_monitor_v1_monitor_proto_msgTypes[32].OneofWrappers = []any{
 		(*StreamInput_Data)(nil),
 		(*StreamInput_End)(nil),
 		(*StreamInput_Size)(nil),
 		(*StreamInput_Signal)(nil),
 	}
-	file_davit_monitor_v1_monitor_proto_msgTypes[33].OneofWrappers = []any{
+	file_davit_monitor_v1_monitor_proto_msgTypes[34].OneofWrappers = []any{
 		(*StreamOutput_Opened)(nil),
 		(*StreamOutput_Data)(nil),
 		(*StreamOutput_Stderr)(nil),
@@ -4535,7 +4770,7 @@ func file_davit_monitor_v1_monitor_proto_init() {
 		(*StreamOutput_Closed)(nil),
 		(*StreamOutput_Error)(nil),
 	}
-	file_davit_monitor_v1_monitor_proto_msgTypes[37].OneofWrappers = []any{
+	file_davit_monitor_v1_monitor_proto_msgTypes[38].OneofWrappers = []any{
 		(*KeeperRequest_Spawn)(nil),
 		(*KeeperRequest_Deposit)(nil),
 		(*KeeperRequest_Withdraw)(nil),
@@ -4543,12 +4778,14 @@ func file_davit_monitor_v1_monitor_proto_init() {
 		(*KeeperRequest_WaitOrphan)(nil),
 		(*KeeperRequest_ListMonitors)(nil),
 		(*KeeperRequest_Quit)(nil),
+		(*KeeperRequest_Hold)(nil),
 	}
-	file_davit_monitor_v1_monitor_proto_msgTypes[38].OneofWrappers = []any{
+	file_davit_monitor_v1_monitor_proto_msgTypes[39].OneofWrappers = []any{
 		(*KeeperResponse_Spawned)(nil),
 		(*KeeperResponse_Done)(nil),
 		(*KeeperResponse_Exit)(nil),
 		(*KeeperResponse_Monitors)(nil),
+		(*KeeperResponse_Deposit)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -4556,7 +4793,7 @@ func file_davit_monitor_v1_monitor_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_davit_monitor_v1_monitor_proto_rawDesc), len(file_davit_monitor_v1_monitor_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   49,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
