@@ -1123,7 +1123,9 @@ type StartDomainResponse struct {
 	// With dry_run: the plan, one operation a line.
 	Plan string `protobuf:"bytes,2,opt,name=plan" json:"plan,omitempty"`
 	// Position of the event that tells it.
-	Position      *EventPosition `protobuf:"bytes,3,opt,name=position" json:"position,omitempty"`
+	Position *EventPosition `protobuf:"bytes,3,opt,name=position" json:"position,omitempty"`
+	// Where the time went: in order of their beginning. Not told to who asks again with the same request_id.
+	Phases        []*StartPhase `protobuf:"bytes,4,rep,name=phases" json:"phases,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1179,6 +1181,86 @@ func (x *StartDomainResponse) GetPosition() *EventPosition {
 	return nil
 }
 
+func (x *StartDomainResponse) GetPhases() []*StartPhase {
+	if x != nil {
+		return x.Phases
+	}
+	return nil
+}
+
+// StartPhase is a part of a start. Parts may overlap.
+type StartPhase struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What was done. The names are for people and may change; the last, "answer", ends when the answer is sent.
+	Name string `protobuf:"bytes,1,opt,name=name" json:"name,omitempty"`
+	// When it began, after the request came.
+	Begun *durationpb.Duration `protobuf:"bytes,2,opt,name=begun" json:"begun,omitempty"`
+	// How long it took.
+	Took *durationpb.Duration `protobuf:"bytes,3,opt,name=took" json:"took,omitempty"`
+	// Init runs at its end.
+	Running       bool `protobuf:"varint,4,opt,name=running" json:"running,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartPhase) Reset() {
+	*x = StartPhase{}
+	mi := &file_davit_v1_domain_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartPhase) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartPhase) ProtoMessage() {}
+
+func (x *StartPhase) ProtoReflect() protoreflect.Message {
+	mi := &file_davit_v1_domain_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartPhase.ProtoReflect.Descriptor instead.
+func (*StartPhase) Descriptor() ([]byte, []int) {
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *StartPhase) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *StartPhase) GetBegun() *durationpb.Duration {
+	if x != nil {
+		return x.Begun
+	}
+	return nil
+}
+
+func (x *StartPhase) GetTook() *durationpb.Duration {
+	if x != nil {
+		return x.Took
+	}
+	return nil
+}
+
+func (x *StartPhase) GetRunning() bool {
+	if x != nil {
+		return x.Running
+	}
+	return false
+}
+
 // ShutdownDomainRequest names a domain.
 type ShutdownDomainRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1194,7 +1276,7 @@ type ShutdownDomainRequest struct {
 
 func (x *ShutdownDomainRequest) Reset() {
 	*x = ShutdownDomainRequest{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[11]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1206,7 +1288,7 @@ func (x *ShutdownDomainRequest) String() string {
 func (*ShutdownDomainRequest) ProtoMessage() {}
 
 func (x *ShutdownDomainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[11]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1219,7 +1301,7 @@ func (x *ShutdownDomainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownDomainRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownDomainRequest) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{11}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ShutdownDomainRequest) GetDomain() *DomainRef {
@@ -1254,7 +1336,7 @@ type ShutdownDomainResponse struct {
 
 func (x *ShutdownDomainResponse) Reset() {
 	*x = ShutdownDomainResponse{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[12]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1266,7 +1348,7 @@ func (x *ShutdownDomainResponse) String() string {
 func (*ShutdownDomainResponse) ProtoMessage() {}
 
 func (x *ShutdownDomainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[12]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1279,7 +1361,7 @@ func (x *ShutdownDomainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownDomainResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownDomainResponse) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{12}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ShutdownDomainResponse) GetPosition() *EventPosition {
@@ -1304,7 +1386,7 @@ type RebootDomainRequest struct {
 
 func (x *RebootDomainRequest) Reset() {
 	*x = RebootDomainRequest{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[13]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1316,7 +1398,7 @@ func (x *RebootDomainRequest) String() string {
 func (*RebootDomainRequest) ProtoMessage() {}
 
 func (x *RebootDomainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[13]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1329,7 +1411,7 @@ func (x *RebootDomainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebootDomainRequest.ProtoReflect.Descriptor instead.
 func (*RebootDomainRequest) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{13}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RebootDomainRequest) GetDomain() *DomainRef {
@@ -1364,7 +1446,7 @@ type RebootDomainResponse struct {
 
 func (x *RebootDomainResponse) Reset() {
 	*x = RebootDomainResponse{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[14]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1376,7 +1458,7 @@ func (x *RebootDomainResponse) String() string {
 func (*RebootDomainResponse) ProtoMessage() {}
 
 func (x *RebootDomainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[14]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1389,7 +1471,7 @@ func (x *RebootDomainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebootDomainResponse.ProtoReflect.Descriptor instead.
 func (*RebootDomainResponse) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{14}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RebootDomainResponse) GetPosition() *EventPosition {
@@ -1414,7 +1496,7 @@ type DestroyDomainRequest struct {
 
 func (x *DestroyDomainRequest) Reset() {
 	*x = DestroyDomainRequest{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[15]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1426,7 +1508,7 @@ func (x *DestroyDomainRequest) String() string {
 func (*DestroyDomainRequest) ProtoMessage() {}
 
 func (x *DestroyDomainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[15]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1439,7 +1521,7 @@ func (x *DestroyDomainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestroyDomainRequest.ProtoReflect.Descriptor instead.
 func (*DestroyDomainRequest) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{15}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DestroyDomainRequest) GetDomain() *DomainRef {
@@ -1474,7 +1556,7 @@ type DestroyDomainResponse struct {
 
 func (x *DestroyDomainResponse) Reset() {
 	*x = DestroyDomainResponse{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[16]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1486,7 +1568,7 @@ func (x *DestroyDomainResponse) String() string {
 func (*DestroyDomainResponse) ProtoMessage() {}
 
 func (x *DestroyDomainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[16]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1499,7 +1581,7 @@ func (x *DestroyDomainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestroyDomainResponse.ProtoReflect.Descriptor instead.
 func (*DestroyDomainResponse) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{16}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DestroyDomainResponse) GetPosition() *EventPosition {
@@ -1522,7 +1604,7 @@ type SuspendDomainRequest struct {
 
 func (x *SuspendDomainRequest) Reset() {
 	*x = SuspendDomainRequest{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[17]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1534,7 +1616,7 @@ func (x *SuspendDomainRequest) String() string {
 func (*SuspendDomainRequest) ProtoMessage() {}
 
 func (x *SuspendDomainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[17]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1547,7 +1629,7 @@ func (x *SuspendDomainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendDomainRequest.ProtoReflect.Descriptor instead.
 func (*SuspendDomainRequest) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{17}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SuspendDomainRequest) GetDomain() *DomainRef {
@@ -1575,7 +1657,7 @@ type SuspendDomainResponse struct {
 
 func (x *SuspendDomainResponse) Reset() {
 	*x = SuspendDomainResponse{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[18]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1587,7 +1669,7 @@ func (x *SuspendDomainResponse) String() string {
 func (*SuspendDomainResponse) ProtoMessage() {}
 
 func (x *SuspendDomainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[18]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1600,7 +1682,7 @@ func (x *SuspendDomainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendDomainResponse.ProtoReflect.Descriptor instead.
 func (*SuspendDomainResponse) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{18}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SuspendDomainResponse) GetPosition() *EventPosition {
@@ -1623,7 +1705,7 @@ type ResumeDomainRequest struct {
 
 func (x *ResumeDomainRequest) Reset() {
 	*x = ResumeDomainRequest{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[19]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1635,7 +1717,7 @@ func (x *ResumeDomainRequest) String() string {
 func (*ResumeDomainRequest) ProtoMessage() {}
 
 func (x *ResumeDomainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[19]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1648,7 +1730,7 @@ func (x *ResumeDomainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeDomainRequest.ProtoReflect.Descriptor instead.
 func (*ResumeDomainRequest) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{19}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ResumeDomainRequest) GetDomain() *DomainRef {
@@ -1676,7 +1758,7 @@ type ResumeDomainResponse struct {
 
 func (x *ResumeDomainResponse) Reset() {
 	*x = ResumeDomainResponse{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[20]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1688,7 +1770,7 @@ func (x *ResumeDomainResponse) String() string {
 func (*ResumeDomainResponse) ProtoMessage() {}
 
 func (x *ResumeDomainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[20]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1701,7 +1783,7 @@ func (x *ResumeDomainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeDomainResponse.ProtoReflect.Descriptor instead.
 func (*ResumeDomainResponse) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{20}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ResumeDomainResponse) GetPosition() *EventPosition {
@@ -1728,7 +1810,7 @@ type GetDomainRequest struct {
 
 func (x *GetDomainRequest) Reset() {
 	*x = GetDomainRequest{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[21]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1740,7 +1822,7 @@ func (x *GetDomainRequest) String() string {
 func (*GetDomainRequest) ProtoMessage() {}
 
 func (x *GetDomainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[21]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1753,7 +1835,7 @@ func (x *GetDomainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDomainRequest.ProtoReflect.Descriptor instead.
 func (*GetDomainRequest) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{21}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetDomainRequest) GetDomain() *DomainRef {
@@ -1797,7 +1879,7 @@ type GetDomainResponse struct {
 
 func (x *GetDomainResponse) Reset() {
 	*x = GetDomainResponse{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[22]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1809,7 +1891,7 @@ func (x *GetDomainResponse) String() string {
 func (*GetDomainResponse) ProtoMessage() {}
 
 func (x *GetDomainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[22]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1822,7 +1904,7 @@ func (x *GetDomainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDomainResponse.ProtoReflect.Descriptor instead.
 func (*GetDomainResponse) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{22}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetDomainResponse) GetDomain() *DomainInfo {
@@ -1856,7 +1938,7 @@ type DomainFilter struct {
 
 func (x *DomainFilter) Reset() {
 	*x = DomainFilter{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[23]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1868,7 +1950,7 @@ func (x *DomainFilter) String() string {
 func (*DomainFilter) ProtoMessage() {}
 
 func (x *DomainFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[23]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1881,7 +1963,7 @@ func (x *DomainFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DomainFilter.ProtoReflect.Descriptor instead.
 func (*DomainFilter) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{23}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DomainFilter) GetStates() []DomainState {
@@ -1929,7 +2011,7 @@ type ListDomainsRequest struct {
 
 func (x *ListDomainsRequest) Reset() {
 	*x = ListDomainsRequest{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[24]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1941,7 +2023,7 @@ func (x *ListDomainsRequest) String() string {
 func (*ListDomainsRequest) ProtoMessage() {}
 
 func (x *ListDomainsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[24]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1954,7 +2036,7 @@ func (x *ListDomainsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDomainsRequest.ProtoReflect.Descriptor instead.
 func (*ListDomainsRequest) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{24}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListDomainsRequest) GetFilter() *DomainFilter {
@@ -2000,7 +2082,7 @@ type ListDomainsResponse struct {
 
 func (x *ListDomainsResponse) Reset() {
 	*x = ListDomainsResponse{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[25]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2012,7 +2094,7 @@ func (x *ListDomainsResponse) String() string {
 func (*ListDomainsResponse) ProtoMessage() {}
 
 func (x *ListDomainsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[25]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2025,7 +2107,7 @@ func (x *ListDomainsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDomainsResponse.ProtoReflect.Descriptor instead.
 func (*ListDomainsResponse) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{25}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListDomainsResponse) GetDomains() []*DomainInfo {
@@ -2064,7 +2146,7 @@ type GetDomainXMLRequest struct {
 
 func (x *GetDomainXMLRequest) Reset() {
 	*x = GetDomainXMLRequest{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[26]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2076,7 +2158,7 @@ func (x *GetDomainXMLRequest) String() string {
 func (*GetDomainXMLRequest) ProtoMessage() {}
 
 func (x *GetDomainXMLRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[26]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2089,7 +2171,7 @@ func (x *GetDomainXMLRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDomainXMLRequest.ProtoReflect.Descriptor instead.
 func (*GetDomainXMLRequest) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{26}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetDomainXMLRequest) GetDomain() *DomainRef {
@@ -2126,7 +2208,7 @@ type GetDomainXMLResponse struct {
 
 func (x *GetDomainXMLResponse) Reset() {
 	*x = GetDomainXMLResponse{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[27]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2138,7 +2220,7 @@ func (x *GetDomainXMLResponse) String() string {
 func (*GetDomainXMLResponse) ProtoMessage() {}
 
 func (x *GetDomainXMLResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[27]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2151,7 +2233,7 @@ func (x *GetDomainXMLResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDomainXMLResponse.ProtoReflect.Descriptor instead.
 func (*GetDomainXMLResponse) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{27}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetDomainXMLResponse) GetXml() string {
@@ -2190,7 +2272,7 @@ type DiffDomainRequest struct {
 
 func (x *DiffDomainRequest) Reset() {
 	*x = DiffDomainRequest{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[28]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2202,7 +2284,7 @@ func (x *DiffDomainRequest) String() string {
 func (*DiffDomainRequest) ProtoMessage() {}
 
 func (x *DiffDomainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[28]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2215,7 +2297,7 @@ func (x *DiffDomainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffDomainRequest.ProtoReflect.Descriptor instead.
 func (*DiffDomainRequest) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{28}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DiffDomainRequest) GetDomain() *DomainRef {
@@ -2275,7 +2357,7 @@ type DiffDomainResponse struct {
 
 func (x *DiffDomainResponse) Reset() {
 	*x = DiffDomainResponse{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[29]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2287,7 +2369,7 @@ func (x *DiffDomainResponse) String() string {
 func (*DiffDomainResponse) ProtoMessage() {}
 
 func (x *DiffDomainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[29]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2300,7 +2382,7 @@ func (x *DiffDomainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffDomainResponse.ProtoReflect.Descriptor instead.
 func (*DiffDomainResponse) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{29}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DiffDomainResponse) GetDomain() *DomainInfo {
@@ -2351,7 +2433,7 @@ type FieldChange struct {
 
 func (x *FieldChange) Reset() {
 	*x = FieldChange{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[30]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2363,7 +2445,7 @@ func (x *FieldChange) String() string {
 func (*FieldChange) ProtoMessage() {}
 
 func (x *FieldChange) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[30]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2376,7 +2458,7 @@ func (x *FieldChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldChange.ProtoReflect.Descriptor instead.
 func (*FieldChange) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{30}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *FieldChange) GetField() string {
@@ -2457,7 +2539,7 @@ type UpdateDomainRequest struct {
 
 func (x *UpdateDomainRequest) Reset() {
 	*x = UpdateDomainRequest{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[31]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2469,7 +2551,7 @@ func (x *UpdateDomainRequest) String() string {
 func (*UpdateDomainRequest) ProtoMessage() {}
 
 func (x *UpdateDomainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[31]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2482,7 +2564,7 @@ func (x *UpdateDomainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateDomainRequest.ProtoReflect.Descriptor instead.
 func (*UpdateDomainRequest) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{31}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *UpdateDomainRequest) GetDomain() *DomainRef {
@@ -2568,7 +2650,7 @@ type UpdateDomainResponse struct {
 
 func (x *UpdateDomainResponse) Reset() {
 	*x = UpdateDomainResponse{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[32]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2580,7 +2662,7 @@ func (x *UpdateDomainResponse) String() string {
 func (*UpdateDomainResponse) ProtoMessage() {}
 
 func (x *UpdateDomainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[32]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2593,7 +2675,7 @@ func (x *UpdateDomainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateDomainResponse.ProtoReflect.Descriptor instead.
 func (*UpdateDomainResponse) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{32}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *UpdateDomainResponse) GetDomain() *DomainInfo {
@@ -2623,7 +2705,7 @@ type WaitDomainRequest struct {
 
 func (x *WaitDomainRequest) Reset() {
 	*x = WaitDomainRequest{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[33]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2635,7 +2717,7 @@ func (x *WaitDomainRequest) String() string {
 func (*WaitDomainRequest) ProtoMessage() {}
 
 func (x *WaitDomainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[33]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2648,7 +2730,7 @@ func (x *WaitDomainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitDomainRequest.ProtoReflect.Descriptor instead.
 func (*WaitDomainRequest) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{33}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *WaitDomainRequest) GetDomain() *DomainRef {
@@ -2678,7 +2760,7 @@ type WaitDomainResponse struct {
 
 func (x *WaitDomainResponse) Reset() {
 	*x = WaitDomainResponse{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[34]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2690,7 +2772,7 @@ func (x *WaitDomainResponse) String() string {
 func (*WaitDomainResponse) ProtoMessage() {}
 
 func (x *WaitDomainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[34]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2703,7 +2785,7 @@ func (x *WaitDomainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitDomainResponse.ProtoReflect.Descriptor instead.
 func (*WaitDomainResponse) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{34}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *WaitDomainResponse) GetDomain() *DomainInfo {
@@ -2731,7 +2813,7 @@ type GetDomainStatsRequest struct {
 
 func (x *GetDomainStatsRequest) Reset() {
 	*x = GetDomainStatsRequest{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[35]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2743,7 +2825,7 @@ func (x *GetDomainStatsRequest) String() string {
 func (*GetDomainStatsRequest) ProtoMessage() {}
 
 func (x *GetDomainStatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[35]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2756,7 +2838,7 @@ func (x *GetDomainStatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDomainStatsRequest.ProtoReflect.Descriptor instead.
 func (*GetDomainStatsRequest) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{35}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GetDomainStatsRequest) GetDomain() *DomainRef {
@@ -2777,7 +2859,7 @@ type GetDomainStatsResponse struct {
 
 func (x *GetDomainStatsResponse) Reset() {
 	*x = GetDomainStatsResponse{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[36]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2789,7 +2871,7 @@ func (x *GetDomainStatsResponse) String() string {
 func (*GetDomainStatsResponse) ProtoMessage() {}
 
 func (x *GetDomainStatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[36]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2802,7 +2884,7 @@ func (x *GetDomainStatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDomainStatsResponse.ProtoReflect.Descriptor instead.
 func (*GetDomainStatsResponse) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{36}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetDomainStatsResponse) GetStats() *DomainStats {
@@ -2849,7 +2931,7 @@ type DomainStats struct {
 
 func (x *DomainStats) Reset() {
 	*x = DomainStats{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[37]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2861,7 +2943,7 @@ func (x *DomainStats) String() string {
 func (*DomainStats) ProtoMessage() {}
 
 func (x *DomainStats) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[37]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2874,7 +2956,7 @@ func (x *DomainStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DomainStats.ProtoReflect.Descriptor instead.
 func (*DomainStats) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{37}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DomainStats) GetTime() *timestamppb.Timestamp {
@@ -2986,7 +3068,7 @@ type ListProcessesRequest struct {
 
 func (x *ListProcessesRequest) Reset() {
 	*x = ListProcessesRequest{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[38]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2998,7 +3080,7 @@ func (x *ListProcessesRequest) String() string {
 func (*ListProcessesRequest) ProtoMessage() {}
 
 func (x *ListProcessesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[38]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3011,7 +3093,7 @@ func (x *ListProcessesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProcessesRequest.ProtoReflect.Descriptor instead.
 func (*ListProcessesRequest) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{38}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListProcessesRequest) GetDomain() *DomainRef {
@@ -3032,7 +3114,7 @@ type ListProcessesResponse struct {
 
 func (x *ListProcessesResponse) Reset() {
 	*x = ListProcessesResponse{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[39]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3044,7 +3126,7 @@ func (x *ListProcessesResponse) String() string {
 func (*ListProcessesResponse) ProtoMessage() {}
 
 func (x *ListProcessesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[39]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3057,7 +3139,7 @@ func (x *ListProcessesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProcessesResponse.ProtoReflect.Descriptor instead.
 func (*ListProcessesResponse) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{39}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListProcessesResponse) GetProcesses() []*Process {
@@ -3090,7 +3172,7 @@ type Process struct {
 
 func (x *Process) Reset() {
 	*x = Process{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[40]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3102,7 +3184,7 @@ func (x *Process) String() string {
 func (*Process) ProtoMessage() {}
 
 func (x *Process) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[40]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3115,7 +3197,7 @@ func (x *Process) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Process.ProtoReflect.Descriptor instead.
 func (*Process) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{40}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Process) GetPid() uint32 {
@@ -3184,7 +3266,7 @@ type SignalProcessRequest struct {
 
 func (x *SignalProcessRequest) Reset() {
 	*x = SignalProcessRequest{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[41]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3196,7 +3278,7 @@ func (x *SignalProcessRequest) String() string {
 func (*SignalProcessRequest) ProtoMessage() {}
 
 func (x *SignalProcessRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[41]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3209,7 +3291,7 @@ func (x *SignalProcessRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalProcessRequest.ProtoReflect.Descriptor instead.
 func (*SignalProcessRequest) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{41}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SignalProcessRequest) GetDomain() *DomainRef {
@@ -3249,7 +3331,7 @@ type SignalProcessResponse struct {
 
 func (x *SignalProcessResponse) Reset() {
 	*x = SignalProcessResponse{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[42]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3261,7 +3343,7 @@ func (x *SignalProcessResponse) String() string {
 func (*SignalProcessResponse) ProtoMessage() {}
 
 func (x *SignalProcessResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[42]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3274,7 +3356,7 @@ func (x *SignalProcessResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalProcessResponse.ProtoReflect.Descriptor instead.
 func (*SignalProcessResponse) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{42}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{43}
 }
 
 // RenameDomainRequest names a domain and its new name.
@@ -3294,7 +3376,7 @@ type RenameDomainRequest struct {
 
 func (x *RenameDomainRequest) Reset() {
 	*x = RenameDomainRequest{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[43]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3306,7 +3388,7 @@ func (x *RenameDomainRequest) String() string {
 func (*RenameDomainRequest) ProtoMessage() {}
 
 func (x *RenameDomainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[43]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3319,7 +3401,7 @@ func (x *RenameDomainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameDomainRequest.ProtoReflect.Descriptor instead.
 func (*RenameDomainRequest) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{43}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RenameDomainRequest) GetDomain() *DomainRef {
@@ -3363,7 +3445,7 @@ type RenameDomainResponse struct {
 
 func (x *RenameDomainResponse) Reset() {
 	*x = RenameDomainResponse{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[44]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3375,7 +3457,7 @@ func (x *RenameDomainResponse) String() string {
 func (*RenameDomainResponse) ProtoMessage() {}
 
 func (x *RenameDomainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[44]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3388,7 +3470,7 @@ func (x *RenameDomainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameDomainResponse.ProtoReflect.Descriptor instead.
 func (*RenameDomainResponse) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{44}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *RenameDomainResponse) GetDomain() *DomainInfo {
@@ -3418,7 +3500,7 @@ type ResetDomainRequest struct {
 
 func (x *ResetDomainRequest) Reset() {
 	*x = ResetDomainRequest{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[45]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3430,7 +3512,7 @@ func (x *ResetDomainRequest) String() string {
 func (*ResetDomainRequest) ProtoMessage() {}
 
 func (x *ResetDomainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[45]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3443,7 +3525,7 @@ func (x *ResetDomainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResetDomainRequest.ProtoReflect.Descriptor instead.
 func (*ResetDomainRequest) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{45}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ResetDomainRequest) GetDomain() *DomainRef {
@@ -3473,7 +3555,7 @@ type ResetDomainResponse struct {
 
 func (x *ResetDomainResponse) Reset() {
 	*x = ResetDomainResponse{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[46]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3485,7 +3567,7 @@ func (x *ResetDomainResponse) String() string {
 func (*ResetDomainResponse) ProtoMessage() {}
 
 func (x *ResetDomainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[46]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3498,7 +3580,7 @@ func (x *ResetDomainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResetDomainResponse.ProtoReflect.Descriptor instead.
 func (*ResetDomainResponse) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{46}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ResetDomainResponse) GetDomain() *DomainInfo {
@@ -3526,7 +3608,7 @@ type GetDomainJobRequest struct {
 
 func (x *GetDomainJobRequest) Reset() {
 	*x = GetDomainJobRequest{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[47]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3538,7 +3620,7 @@ func (x *GetDomainJobRequest) String() string {
 func (*GetDomainJobRequest) ProtoMessage() {}
 
 func (x *GetDomainJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[47]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3551,7 +3633,7 @@ func (x *GetDomainJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDomainJobRequest.ProtoReflect.Descriptor instead.
 func (*GetDomainJobRequest) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{47}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *GetDomainJobRequest) GetDomain() *DomainRef {
@@ -3576,7 +3658,7 @@ type GetDomainJobResponse struct {
 
 func (x *GetDomainJobResponse) Reset() {
 	*x = GetDomainJobResponse{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[48]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3588,7 +3670,7 @@ func (x *GetDomainJobResponse) String() string {
 func (*GetDomainJobResponse) ProtoMessage() {}
 
 func (x *GetDomainJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[48]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3601,7 +3683,7 @@ func (x *GetDomainJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDomainJobResponse.ProtoReflect.Descriptor instead.
 func (*GetDomainJobResponse) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{48}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *GetDomainJobResponse) GetOperation() string {
@@ -3636,7 +3718,7 @@ type ListFilesystemsRequest struct {
 
 func (x *ListFilesystemsRequest) Reset() {
 	*x = ListFilesystemsRequest{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[49]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3648,7 +3730,7 @@ func (x *ListFilesystemsRequest) String() string {
 func (*ListFilesystemsRequest) ProtoMessage() {}
 
 func (x *ListFilesystemsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[49]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3661,7 +3743,7 @@ func (x *ListFilesystemsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFilesystemsRequest.ProtoReflect.Descriptor instead.
 func (*ListFilesystemsRequest) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{49}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ListFilesystemsRequest) GetDomain() *DomainRef {
@@ -3682,7 +3764,7 @@ type ListFilesystemsResponse struct {
 
 func (x *ListFilesystemsResponse) Reset() {
 	*x = ListFilesystemsResponse{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[50]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3694,7 +3776,7 @@ func (x *ListFilesystemsResponse) String() string {
 func (*ListFilesystemsResponse) ProtoMessage() {}
 
 func (x *ListFilesystemsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[50]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3707,7 +3789,7 @@ func (x *ListFilesystemsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFilesystemsResponse.ProtoReflect.Descriptor instead.
 func (*ListFilesystemsResponse) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{50}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListFilesystemsResponse) GetFilesystems() []*MountedFilesystem {
@@ -3737,7 +3819,7 @@ type MountedFilesystem struct {
 
 func (x *MountedFilesystem) Reset() {
 	*x = MountedFilesystem{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[51]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3749,7 +3831,7 @@ func (x *MountedFilesystem) String() string {
 func (*MountedFilesystem) ProtoMessage() {}
 
 func (x *MountedFilesystem) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[51]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3762,7 +3844,7 @@ func (x *MountedFilesystem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MountedFilesystem.ProtoReflect.Descriptor instead.
 func (*MountedFilesystem) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{51}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *MountedFilesystem) GetMountpoint() string {
@@ -3817,7 +3899,7 @@ type ListDomainStatsRequest struct {
 
 func (x *ListDomainStatsRequest) Reset() {
 	*x = ListDomainStatsRequest{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[52]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3829,7 +3911,7 @@ func (x *ListDomainStatsRequest) String() string {
 func (*ListDomainStatsRequest) ProtoMessage() {}
 
 func (x *ListDomainStatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[52]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3842,7 +3924,7 @@ func (x *ListDomainStatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDomainStatsRequest.ProtoReflect.Descriptor instead.
 func (*ListDomainStatsRequest) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{52}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListDomainStatsRequest) GetDomains() []*DomainRef {
@@ -3886,7 +3968,7 @@ type ListDomainStatsResponse struct {
 
 func (x *ListDomainStatsResponse) Reset() {
 	*x = ListDomainStatsResponse{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[53]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3898,7 +3980,7 @@ func (x *ListDomainStatsResponse) String() string {
 func (*ListDomainStatsResponse) ProtoMessage() {}
 
 func (x *ListDomainStatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[53]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3911,7 +3993,7 @@ func (x *ListDomainStatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDomainStatsResponse.ProtoReflect.Descriptor instead.
 func (*ListDomainStatsResponse) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{53}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListDomainStatsResponse) GetMeasurements() []*DomainMeasurement {
@@ -3943,7 +4025,7 @@ type DomainMeasurement struct {
 
 func (x *DomainMeasurement) Reset() {
 	*x = DomainMeasurement{}
-	mi := &file_davit_v1_domain_service_proto_msgTypes[54]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3955,7 +4037,7 @@ func (x *DomainMeasurement) String() string {
 func (*DomainMeasurement) ProtoMessage() {}
 
 func (x *DomainMeasurement) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_domain_service_proto_msgTypes[54]
+	mi := &file_davit_v1_domain_service_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3968,7 +4050,7 @@ func (x *DomainMeasurement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DomainMeasurement.ProtoReflect.Descriptor instead.
 func (*DomainMeasurement) Descriptor() ([]byte, []int) {
-	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{54}
+	return file_davit_v1_domain_service_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *DomainMeasurement) GetDomain() *DomainInfo {
@@ -4071,11 +4153,18 @@ const file_davit_v1_domain_service_proto_rawDesc = "" +
 	"\adry_run\x18\x03 \x01(\bR\x06dryRun\x12\x18\n" +
 	"\averbose\x18\x04 \x01(\bR\averbose\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x05 \x01(\tR\trequestId\"\x8c\x01\n" +
+	"request_id\x18\x05 \x01(\tR\trequestId\"\xba\x01\n" +
 	"\x13StartDomainResponse\x12,\n" +
 	"\x06domain\x18\x01 \x01(\v2\x14.davit.v1.DomainInfoR\x06domain\x12\x12\n" +
 	"\x04plan\x18\x02 \x01(\tR\x04plan\x123\n" +
-	"\bposition\x18\x03 \x01(\v2\x17.davit.v1.EventPositionR\bposition\"\x8f\x01\n" +
+	"\bposition\x18\x03 \x01(\v2\x17.davit.v1.EventPositionR\bposition\x12,\n" +
+	"\x06phases\x18\x04 \x03(\v2\x14.davit.v1.StartPhaseR\x06phases\"\x9a\x01\n" +
+	"\n" +
+	"StartPhase\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
+	"\x05begun\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05begun\x12-\n" +
+	"\x04took\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04took\x12\x18\n" +
+	"\arunning\x18\x04 \x01(\bR\arunning\"\x8f\x01\n" +
 	"\x15ShutdownDomainRequest\x12+\n" +
 	"\x06domain\x18\x01 \x01(\v2\x13.davit.v1.DomainRefR\x06domain\x12*\n" +
 	"\x04mode\x18\x02 \x01(\x0e2\x16.davit.v1.ShutdownModeR\x04mode\x12\x1d\n" +
@@ -4339,7 +4428,7 @@ func file_davit_v1_domain_service_proto_rawDescGZIP() []byte {
 }
 
 var file_davit_v1_domain_service_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_davit_v1_domain_service_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
+var file_davit_v1_domain_service_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_davit_v1_domain_service_proto_goTypes = []any{
 	(DomainView)(0),                 // 0: davit.v1.DomainView
 	(ShutdownMode)(0),               // 1: davit.v1.ShutdownMode
@@ -4356,201 +4445,205 @@ var file_davit_v1_domain_service_proto_goTypes = []any{
 	(*CreateDomainResponse)(nil),    // 12: davit.v1.CreateDomainResponse
 	(*StartDomainRequest)(nil),      // 13: davit.v1.StartDomainRequest
 	(*StartDomainResponse)(nil),     // 14: davit.v1.StartDomainResponse
-	(*ShutdownDomainRequest)(nil),   // 15: davit.v1.ShutdownDomainRequest
-	(*ShutdownDomainResponse)(nil),  // 16: davit.v1.ShutdownDomainResponse
-	(*RebootDomainRequest)(nil),     // 17: davit.v1.RebootDomainRequest
-	(*RebootDomainResponse)(nil),    // 18: davit.v1.RebootDomainResponse
-	(*DestroyDomainRequest)(nil),    // 19: davit.v1.DestroyDomainRequest
-	(*DestroyDomainResponse)(nil),   // 20: davit.v1.DestroyDomainResponse
-	(*SuspendDomainRequest)(nil),    // 21: davit.v1.SuspendDomainRequest
-	(*SuspendDomainResponse)(nil),   // 22: davit.v1.SuspendDomainResponse
-	(*ResumeDomainRequest)(nil),     // 23: davit.v1.ResumeDomainRequest
-	(*ResumeDomainResponse)(nil),    // 24: davit.v1.ResumeDomainResponse
-	(*GetDomainRequest)(nil),        // 25: davit.v1.GetDomainRequest
-	(*GetDomainResponse)(nil),       // 26: davit.v1.GetDomainResponse
-	(*DomainFilter)(nil),            // 27: davit.v1.DomainFilter
-	(*ListDomainsRequest)(nil),      // 28: davit.v1.ListDomainsRequest
-	(*ListDomainsResponse)(nil),     // 29: davit.v1.ListDomainsResponse
-	(*GetDomainXMLRequest)(nil),     // 30: davit.v1.GetDomainXMLRequest
-	(*GetDomainXMLResponse)(nil),    // 31: davit.v1.GetDomainXMLResponse
-	(*DiffDomainRequest)(nil),       // 32: davit.v1.DiffDomainRequest
-	(*DiffDomainResponse)(nil),      // 33: davit.v1.DiffDomainResponse
-	(*FieldChange)(nil),             // 34: davit.v1.FieldChange
-	(*UpdateDomainRequest)(nil),     // 35: davit.v1.UpdateDomainRequest
-	(*UpdateDomainResponse)(nil),    // 36: davit.v1.UpdateDomainResponse
-	(*WaitDomainRequest)(nil),       // 37: davit.v1.WaitDomainRequest
-	(*WaitDomainResponse)(nil),      // 38: davit.v1.WaitDomainResponse
-	(*GetDomainStatsRequest)(nil),   // 39: davit.v1.GetDomainStatsRequest
-	(*GetDomainStatsResponse)(nil),  // 40: davit.v1.GetDomainStatsResponse
-	(*DomainStats)(nil),             // 41: davit.v1.DomainStats
-	(*ListProcessesRequest)(nil),    // 42: davit.v1.ListProcessesRequest
-	(*ListProcessesResponse)(nil),   // 43: davit.v1.ListProcessesResponse
-	(*Process)(nil),                 // 44: davit.v1.Process
-	(*SignalProcessRequest)(nil),    // 45: davit.v1.SignalProcessRequest
-	(*SignalProcessResponse)(nil),   // 46: davit.v1.SignalProcessResponse
-	(*RenameDomainRequest)(nil),     // 47: davit.v1.RenameDomainRequest
-	(*RenameDomainResponse)(nil),    // 48: davit.v1.RenameDomainResponse
-	(*ResetDomainRequest)(nil),      // 49: davit.v1.ResetDomainRequest
-	(*ResetDomainResponse)(nil),     // 50: davit.v1.ResetDomainResponse
-	(*GetDomainJobRequest)(nil),     // 51: davit.v1.GetDomainJobRequest
-	(*GetDomainJobResponse)(nil),    // 52: davit.v1.GetDomainJobResponse
-	(*ListFilesystemsRequest)(nil),  // 53: davit.v1.ListFilesystemsRequest
-	(*ListFilesystemsResponse)(nil), // 54: davit.v1.ListFilesystemsResponse
-	(*MountedFilesystem)(nil),       // 55: davit.v1.MountedFilesystem
-	(*ListDomainStatsRequest)(nil),  // 56: davit.v1.ListDomainStatsRequest
-	(*ListDomainStatsResponse)(nil), // 57: davit.v1.ListDomainStatsResponse
-	(*DomainMeasurement)(nil),       // 58: davit.v1.DomainMeasurement
-	(*Domain)(nil),                  // 59: davit.v1.Domain
-	(DomainState)(0),                // 60: davit.v1.DomainState
-	(DomainReason)(0),               // 61: davit.v1.DomainReason
-	(*timestamppb.Timestamp)(nil),   // 62: google.protobuf.Timestamp
-	(*Exit)(nil),                    // 63: davit.v1.Exit
-	(*durationpb.Duration)(nil),     // 64: google.protobuf.Duration
-	(*EventPosition)(nil),           // 65: davit.v1.EventPosition
-	(*DomainRef)(nil),               // 66: davit.v1.DomainRef
-	(*fieldmaskpb.FieldMask)(nil),   // 67: google.protobuf.FieldMask
-	(*InterfaceStatus)(nil),         // 68: davit.v1.InterfaceStatus
-	(*BlockDeviceStatus)(nil),       // 69: davit.v1.BlockDeviceStatus
+	(*StartPhase)(nil),              // 15: davit.v1.StartPhase
+	(*ShutdownDomainRequest)(nil),   // 16: davit.v1.ShutdownDomainRequest
+	(*ShutdownDomainResponse)(nil),  // 17: davit.v1.ShutdownDomainResponse
+	(*RebootDomainRequest)(nil),     // 18: davit.v1.RebootDomainRequest
+	(*RebootDomainResponse)(nil),    // 19: davit.v1.RebootDomainResponse
+	(*DestroyDomainRequest)(nil),    // 20: davit.v1.DestroyDomainRequest
+	(*DestroyDomainResponse)(nil),   // 21: davit.v1.DestroyDomainResponse
+	(*SuspendDomainRequest)(nil),    // 22: davit.v1.SuspendDomainRequest
+	(*SuspendDomainResponse)(nil),   // 23: davit.v1.SuspendDomainResponse
+	(*ResumeDomainRequest)(nil),     // 24: davit.v1.ResumeDomainRequest
+	(*ResumeDomainResponse)(nil),    // 25: davit.v1.ResumeDomainResponse
+	(*GetDomainRequest)(nil),        // 26: davit.v1.GetDomainRequest
+	(*GetDomainResponse)(nil),       // 27: davit.v1.GetDomainResponse
+	(*DomainFilter)(nil),            // 28: davit.v1.DomainFilter
+	(*ListDomainsRequest)(nil),      // 29: davit.v1.ListDomainsRequest
+	(*ListDomainsResponse)(nil),     // 30: davit.v1.ListDomainsResponse
+	(*GetDomainXMLRequest)(nil),     // 31: davit.v1.GetDomainXMLRequest
+	(*GetDomainXMLResponse)(nil),    // 32: davit.v1.GetDomainXMLResponse
+	(*DiffDomainRequest)(nil),       // 33: davit.v1.DiffDomainRequest
+	(*DiffDomainResponse)(nil),      // 34: davit.v1.DiffDomainResponse
+	(*FieldChange)(nil),             // 35: davit.v1.FieldChange
+	(*UpdateDomainRequest)(nil),     // 36: davit.v1.UpdateDomainRequest
+	(*UpdateDomainResponse)(nil),    // 37: davit.v1.UpdateDomainResponse
+	(*WaitDomainRequest)(nil),       // 38: davit.v1.WaitDomainRequest
+	(*WaitDomainResponse)(nil),      // 39: davit.v1.WaitDomainResponse
+	(*GetDomainStatsRequest)(nil),   // 40: davit.v1.GetDomainStatsRequest
+	(*GetDomainStatsResponse)(nil),  // 41: davit.v1.GetDomainStatsResponse
+	(*DomainStats)(nil),             // 42: davit.v1.DomainStats
+	(*ListProcessesRequest)(nil),    // 43: davit.v1.ListProcessesRequest
+	(*ListProcessesResponse)(nil),   // 44: davit.v1.ListProcessesResponse
+	(*Process)(nil),                 // 45: davit.v1.Process
+	(*SignalProcessRequest)(nil),    // 46: davit.v1.SignalProcessRequest
+	(*SignalProcessResponse)(nil),   // 47: davit.v1.SignalProcessResponse
+	(*RenameDomainRequest)(nil),     // 48: davit.v1.RenameDomainRequest
+	(*RenameDomainResponse)(nil),    // 49: davit.v1.RenameDomainResponse
+	(*ResetDomainRequest)(nil),      // 50: davit.v1.ResetDomainRequest
+	(*ResetDomainResponse)(nil),     // 51: davit.v1.ResetDomainResponse
+	(*GetDomainJobRequest)(nil),     // 52: davit.v1.GetDomainJobRequest
+	(*GetDomainJobResponse)(nil),    // 53: davit.v1.GetDomainJobResponse
+	(*ListFilesystemsRequest)(nil),  // 54: davit.v1.ListFilesystemsRequest
+	(*ListFilesystemsResponse)(nil), // 55: davit.v1.ListFilesystemsResponse
+	(*MountedFilesystem)(nil),       // 56: davit.v1.MountedFilesystem
+	(*ListDomainStatsRequest)(nil),  // 57: davit.v1.ListDomainStatsRequest
+	(*ListDomainStatsResponse)(nil), // 58: davit.v1.ListDomainStatsResponse
+	(*DomainMeasurement)(nil),       // 59: davit.v1.DomainMeasurement
+	(*Domain)(nil),                  // 60: davit.v1.Domain
+	(DomainState)(0),                // 61: davit.v1.DomainState
+	(DomainReason)(0),               // 62: davit.v1.DomainReason
+	(*timestamppb.Timestamp)(nil),   // 63: google.protobuf.Timestamp
+	(*Exit)(nil),                    // 64: davit.v1.Exit
+	(*durationpb.Duration)(nil),     // 65: google.protobuf.Duration
+	(*EventPosition)(nil),           // 66: davit.v1.EventPosition
+	(*DomainRef)(nil),               // 67: davit.v1.DomainRef
+	(*fieldmaskpb.FieldMask)(nil),   // 68: google.protobuf.FieldMask
+	(*InterfaceStatus)(nil),         // 69: davit.v1.InterfaceStatus
+	(*BlockDeviceStatus)(nil),       // 70: davit.v1.BlockDeviceStatus
 }
 var file_davit_v1_domain_service_proto_depIdxs = []int32{
-	59,  // 0: davit.v1.DefinitionSource.definition:type_name -> davit.v1.Domain
-	60,  // 1: davit.v1.DomainInfo.state:type_name -> davit.v1.DomainState
-	61,  // 2: davit.v1.DomainInfo.reason:type_name -> davit.v1.DomainReason
-	62,  // 3: davit.v1.DomainInfo.since:type_name -> google.protobuf.Timestamp
-	63,  // 4: davit.v1.DomainInfo.exit:type_name -> davit.v1.Exit
-	64,  // 5: davit.v1.DomainInfo.start_duration:type_name -> google.protobuf.Duration
-	59,  // 6: davit.v1.DomainInfo.definition:type_name -> davit.v1.Domain
+	60,  // 0: davit.v1.DefinitionSource.definition:type_name -> davit.v1.Domain
+	61,  // 1: davit.v1.DomainInfo.state:type_name -> davit.v1.DomainState
+	62,  // 2: davit.v1.DomainInfo.reason:type_name -> davit.v1.DomainReason
+	63,  // 3: davit.v1.DomainInfo.since:type_name -> google.protobuf.Timestamp
+	64,  // 4: davit.v1.DomainInfo.exit:type_name -> davit.v1.Exit
+	65,  // 5: davit.v1.DomainInfo.start_duration:type_name -> google.protobuf.Duration
+	60,  // 6: davit.v1.DomainInfo.definition:type_name -> davit.v1.Domain
 	4,   // 7: davit.v1.DefineDomainRequest.source:type_name -> davit.v1.DefinitionSource
 	6,   // 8: davit.v1.DefineDomainResponse.domain:type_name -> davit.v1.DomainInfo
 	5,   // 9: davit.v1.DefineDomainResponse.warnings:type_name -> davit.v1.Warning
-	65,  // 10: davit.v1.DefineDomainResponse.position:type_name -> davit.v1.EventPosition
-	34,  // 11: davit.v1.DefineDomainResponse.changes:type_name -> davit.v1.FieldChange
-	66,  // 12: davit.v1.UndefineDomainRequest.domain:type_name -> davit.v1.DomainRef
-	65,  // 13: davit.v1.UndefineDomainResponse.position:type_name -> davit.v1.EventPosition
+	66,  // 10: davit.v1.DefineDomainResponse.position:type_name -> davit.v1.EventPosition
+	35,  // 11: davit.v1.DefineDomainResponse.changes:type_name -> davit.v1.FieldChange
+	67,  // 12: davit.v1.UndefineDomainRequest.domain:type_name -> davit.v1.DomainRef
+	66,  // 13: davit.v1.UndefineDomainResponse.position:type_name -> davit.v1.EventPosition
 	4,   // 14: davit.v1.CreateDomainRequest.source:type_name -> davit.v1.DefinitionSource
 	6,   // 15: davit.v1.CreateDomainResponse.domain:type_name -> davit.v1.DomainInfo
 	5,   // 16: davit.v1.CreateDomainResponse.warnings:type_name -> davit.v1.Warning
-	65,  // 17: davit.v1.CreateDomainResponse.position:type_name -> davit.v1.EventPosition
-	66,  // 18: davit.v1.StartDomainRequest.domain:type_name -> davit.v1.DomainRef
+	66,  // 17: davit.v1.CreateDomainResponse.position:type_name -> davit.v1.EventPosition
+	67,  // 18: davit.v1.StartDomainRequest.domain:type_name -> davit.v1.DomainRef
 	6,   // 19: davit.v1.StartDomainResponse.domain:type_name -> davit.v1.DomainInfo
-	65,  // 20: davit.v1.StartDomainResponse.position:type_name -> davit.v1.EventPosition
-	66,  // 21: davit.v1.ShutdownDomainRequest.domain:type_name -> davit.v1.DomainRef
-	1,   // 22: davit.v1.ShutdownDomainRequest.mode:type_name -> davit.v1.ShutdownMode
-	65,  // 23: davit.v1.ShutdownDomainResponse.position:type_name -> davit.v1.EventPosition
-	66,  // 24: davit.v1.RebootDomainRequest.domain:type_name -> davit.v1.DomainRef
-	1,   // 25: davit.v1.RebootDomainRequest.mode:type_name -> davit.v1.ShutdownMode
-	65,  // 26: davit.v1.RebootDomainResponse.position:type_name -> davit.v1.EventPosition
-	66,  // 27: davit.v1.DestroyDomainRequest.domain:type_name -> davit.v1.DomainRef
-	64,  // 28: davit.v1.DestroyDomainRequest.grace:type_name -> google.protobuf.Duration
-	65,  // 29: davit.v1.DestroyDomainResponse.position:type_name -> davit.v1.EventPosition
-	66,  // 30: davit.v1.SuspendDomainRequest.domain:type_name -> davit.v1.DomainRef
-	65,  // 31: davit.v1.SuspendDomainResponse.position:type_name -> davit.v1.EventPosition
-	66,  // 32: davit.v1.ResumeDomainRequest.domain:type_name -> davit.v1.DomainRef
-	65,  // 33: davit.v1.ResumeDomainResponse.position:type_name -> davit.v1.EventPosition
-	66,  // 34: davit.v1.GetDomainRequest.domain:type_name -> davit.v1.DomainRef
-	0,   // 35: davit.v1.GetDomainRequest.view:type_name -> davit.v1.DomainView
-	6,   // 36: davit.v1.GetDomainResponse.domain:type_name -> davit.v1.DomainInfo
-	65,  // 37: davit.v1.GetDomainResponse.position:type_name -> davit.v1.EventPosition
-	60,  // 38: davit.v1.DomainFilter.states:type_name -> davit.v1.DomainState
-	27,  // 39: davit.v1.ListDomainsRequest.filter:type_name -> davit.v1.DomainFilter
-	0,   // 40: davit.v1.ListDomainsRequest.view:type_name -> davit.v1.DomainView
-	6,   // 41: davit.v1.ListDomainsResponse.domains:type_name -> davit.v1.DomainInfo
-	65,  // 42: davit.v1.ListDomainsResponse.position:type_name -> davit.v1.EventPosition
-	66,  // 43: davit.v1.GetDomainXMLRequest.domain:type_name -> davit.v1.DomainRef
-	66,  // 44: davit.v1.DiffDomainRequest.domain:type_name -> davit.v1.DomainRef
-	4,   // 45: davit.v1.DiffDomainRequest.source:type_name -> davit.v1.DefinitionSource
-	3,   // 46: davit.v1.DiffDomainRequest.against:type_name -> davit.v1.Affect
-	6,   // 47: davit.v1.DiffDomainResponse.domain:type_name -> davit.v1.DomainInfo
-	34,  // 48: davit.v1.DiffDomainResponse.changes:type_name -> davit.v1.FieldChange
-	5,   // 49: davit.v1.DiffDomainResponse.warnings:type_name -> davit.v1.Warning
-	2,   // 50: davit.v1.FieldChange.effect:type_name -> davit.v1.ChangeEffect
-	66,  // 51: davit.v1.UpdateDomainRequest.domain:type_name -> davit.v1.DomainRef
-	67,  // 52: davit.v1.UpdateDomainRequest.update_mask:type_name -> google.protobuf.FieldMask
-	3,   // 53: davit.v1.UpdateDomainRequest.affect:type_name -> davit.v1.Affect
-	59,  // 54: davit.v1.UpdateDomainRequest.definition:type_name -> davit.v1.Domain
-	6,   // 55: davit.v1.UpdateDomainResponse.domain:type_name -> davit.v1.DomainInfo
-	65,  // 56: davit.v1.UpdateDomainResponse.position:type_name -> davit.v1.EventPosition
-	66,  // 57: davit.v1.WaitDomainRequest.domain:type_name -> davit.v1.DomainRef
-	60,  // 58: davit.v1.WaitDomainRequest.states:type_name -> davit.v1.DomainState
-	6,   // 59: davit.v1.WaitDomainResponse.domain:type_name -> davit.v1.DomainInfo
-	66,  // 60: davit.v1.GetDomainStatsRequest.domain:type_name -> davit.v1.DomainRef
-	41,  // 61: davit.v1.GetDomainStatsResponse.stats:type_name -> davit.v1.DomainStats
-	62,  // 62: davit.v1.DomainStats.time:type_name -> google.protobuf.Timestamp
-	64,  // 63: davit.v1.DomainStats.cpu_time:type_name -> google.protobuf.Duration
-	64,  // 64: davit.v1.DomainStats.user_time:type_name -> google.protobuf.Duration
-	64,  // 65: davit.v1.DomainStats.system_time:type_name -> google.protobuf.Duration
-	64,  // 66: davit.v1.DomainStats.per_cpu_time:type_name -> google.protobuf.Duration
-	68,  // 67: davit.v1.DomainStats.interfaces:type_name -> davit.v1.InterfaceStatus
-	69,  // 68: davit.v1.DomainStats.block_devices:type_name -> davit.v1.BlockDeviceStatus
-	66,  // 69: davit.v1.ListProcessesRequest.domain:type_name -> davit.v1.DomainRef
-	44,  // 70: davit.v1.ListProcessesResponse.processes:type_name -> davit.v1.Process
-	66,  // 71: davit.v1.SignalProcessRequest.domain:type_name -> davit.v1.DomainRef
-	66,  // 72: davit.v1.RenameDomainRequest.domain:type_name -> davit.v1.DomainRef
-	6,   // 73: davit.v1.RenameDomainResponse.domain:type_name -> davit.v1.DomainInfo
-	65,  // 74: davit.v1.RenameDomainResponse.position:type_name -> davit.v1.EventPosition
-	66,  // 75: davit.v1.ResetDomainRequest.domain:type_name -> davit.v1.DomainRef
-	6,   // 76: davit.v1.ResetDomainResponse.domain:type_name -> davit.v1.DomainInfo
-	65,  // 77: davit.v1.ResetDomainResponse.position:type_name -> davit.v1.EventPosition
-	66,  // 78: davit.v1.GetDomainJobRequest.domain:type_name -> davit.v1.DomainRef
-	62,  // 79: davit.v1.GetDomainJobResponse.since:type_name -> google.protobuf.Timestamp
-	66,  // 80: davit.v1.ListFilesystemsRequest.domain:type_name -> davit.v1.DomainRef
-	55,  // 81: davit.v1.ListFilesystemsResponse.filesystems:type_name -> davit.v1.MountedFilesystem
-	66,  // 82: davit.v1.ListDomainStatsRequest.domains:type_name -> davit.v1.DomainRef
-	27,  // 83: davit.v1.ListDomainStatsRequest.filter:type_name -> davit.v1.DomainFilter
-	58,  // 84: davit.v1.ListDomainStatsResponse.measurements:type_name -> davit.v1.DomainMeasurement
-	6,   // 85: davit.v1.DomainMeasurement.domain:type_name -> davit.v1.DomainInfo
-	41,  // 86: davit.v1.DomainMeasurement.stats:type_name -> davit.v1.DomainStats
-	7,   // 87: davit.v1.DomainService.DefineDomain:input_type -> davit.v1.DefineDomainRequest
-	9,   // 88: davit.v1.DomainService.UndefineDomain:input_type -> davit.v1.UndefineDomainRequest
-	11,  // 89: davit.v1.DomainService.CreateDomain:input_type -> davit.v1.CreateDomainRequest
-	13,  // 90: davit.v1.DomainService.StartDomain:input_type -> davit.v1.StartDomainRequest
-	15,  // 91: davit.v1.DomainService.ShutdownDomain:input_type -> davit.v1.ShutdownDomainRequest
-	17,  // 92: davit.v1.DomainService.RebootDomain:input_type -> davit.v1.RebootDomainRequest
-	19,  // 93: davit.v1.DomainService.DestroyDomain:input_type -> davit.v1.DestroyDomainRequest
-	21,  // 94: davit.v1.DomainService.SuspendDomain:input_type -> davit.v1.SuspendDomainRequest
-	23,  // 95: davit.v1.DomainService.ResumeDomain:input_type -> davit.v1.ResumeDomainRequest
-	25,  // 96: davit.v1.DomainService.GetDomain:input_type -> davit.v1.GetDomainRequest
-	28,  // 97: davit.v1.DomainService.ListDomains:input_type -> davit.v1.ListDomainsRequest
-	32,  // 98: davit.v1.DomainService.DiffDomain:input_type -> davit.v1.DiffDomainRequest
-	30,  // 99: davit.v1.DomainService.GetDomainXML:input_type -> davit.v1.GetDomainXMLRequest
-	35,  // 100: davit.v1.DomainService.UpdateDomain:input_type -> davit.v1.UpdateDomainRequest
-	37,  // 101: davit.v1.DomainService.WaitDomain:input_type -> davit.v1.WaitDomainRequest
-	47,  // 102: davit.v1.DomainService.RenameDomain:input_type -> davit.v1.RenameDomainRequest
-	49,  // 103: davit.v1.DomainService.ResetDomain:input_type -> davit.v1.ResetDomainRequest
-	51,  // 104: davit.v1.DomainService.GetDomainJob:input_type -> davit.v1.GetDomainJobRequest
-	53,  // 105: davit.v1.DomainService.ListFilesystems:input_type -> davit.v1.ListFilesystemsRequest
-	56,  // 106: davit.v1.DomainService.ListDomainStats:input_type -> davit.v1.ListDomainStatsRequest
-	39,  // 107: davit.v1.DomainService.GetDomainStats:input_type -> davit.v1.GetDomainStatsRequest
-	42,  // 108: davit.v1.DomainService.ListProcesses:input_type -> davit.v1.ListProcessesRequest
-	45,  // 109: davit.v1.DomainService.SignalProcess:input_type -> davit.v1.SignalProcessRequest
-	8,   // 110: davit.v1.DomainService.DefineDomain:output_type -> davit.v1.DefineDomainResponse
-	10,  // 111: davit.v1.DomainService.UndefineDomain:output_type -> davit.v1.UndefineDomainResponse
-	12,  // 112: davit.v1.DomainService.CreateDomain:output_type -> davit.v1.CreateDomainResponse
-	14,  // 113: davit.v1.DomainService.StartDomain:output_type -> davit.v1.StartDomainResponse
-	16,  // 114: davit.v1.DomainService.ShutdownDomain:output_type -> davit.v1.ShutdownDomainResponse
-	18,  // 115: davit.v1.DomainService.RebootDomain:output_type -> davit.v1.RebootDomainResponse
-	20,  // 116: davit.v1.DomainService.DestroyDomain:output_type -> davit.v1.DestroyDomainResponse
-	22,  // 117: davit.v1.DomainService.SuspendDomain:output_type -> davit.v1.SuspendDomainResponse
-	24,  // 118: davit.v1.DomainService.ResumeDomain:output_type -> davit.v1.ResumeDomainResponse
-	26,  // 119: davit.v1.DomainService.GetDomain:output_type -> davit.v1.GetDomainResponse
-	29,  // 120: davit.v1.DomainService.ListDomains:output_type -> davit.v1.ListDomainsResponse
-	33,  // 121: davit.v1.DomainService.DiffDomain:output_type -> davit.v1.DiffDomainResponse
-	31,  // 122: davit.v1.DomainService.GetDomainXML:output_type -> davit.v1.GetDomainXMLResponse
-	36,  // 123: davit.v1.DomainService.UpdateDomain:output_type -> davit.v1.UpdateDomainResponse
-	38,  // 124: davit.v1.DomainService.WaitDomain:output_type -> davit.v1.WaitDomainResponse
-	48,  // 125: davit.v1.DomainService.RenameDomain:output_type -> davit.v1.RenameDomainResponse
-	50,  // 126: davit.v1.DomainService.ResetDomain:output_type -> davit.v1.ResetDomainResponse
-	52,  // 127: davit.v1.DomainService.GetDomainJob:output_type -> davit.v1.GetDomainJobResponse
-	54,  // 128: davit.v1.DomainService.ListFilesystems:output_type -> davit.v1.ListFilesystemsResponse
-	57,  // 129: davit.v1.DomainService.ListDomainStats:output_type -> davit.v1.ListDomainStatsResponse
-	40,  // 130: davit.v1.DomainService.GetDomainStats:output_type -> davit.v1.GetDomainStatsResponse
-	43,  // 131: davit.v1.DomainService.ListProcesses:output_type -> davit.v1.ListProcessesResponse
-	46,  // 132: davit.v1.DomainService.SignalProcess:output_type -> davit.v1.SignalProcessResponse
-	110, // [110:133] is the sub-list for method output_type
-	87,  // [87:110] is the sub-list for method input_type
-	87,  // [87:87] is the sub-list for extension type_name
-	87,  // [87:87] is the sub-list for extension extendee
-	0,   // [0:87] is the sub-list for field type_name
+	66,  // 20: davit.v1.StartDomainResponse.position:type_name -> davit.v1.EventPosition
+	15,  // 21: davit.v1.StartDomainResponse.phases:type_name -> davit.v1.StartPhase
+	65,  // 22: davit.v1.StartPhase.begun:type_name -> google.protobuf.Duration
+	65,  // 23: davit.v1.StartPhase.took:type_name -> google.protobuf.Duration
+	67,  // 24: davit.v1.ShutdownDomainRequest.domain:type_name -> davit.v1.DomainRef
+	1,   // 25: davit.v1.ShutdownDomainRequest.mode:type_name -> davit.v1.ShutdownMode
+	66,  // 26: davit.v1.ShutdownDomainResponse.position:type_name -> davit.v1.EventPosition
+	67,  // 27: davit.v1.RebootDomainRequest.domain:type_name -> davit.v1.DomainRef
+	1,   // 28: davit.v1.RebootDomainRequest.mode:type_name -> davit.v1.ShutdownMode
+	66,  // 29: davit.v1.RebootDomainResponse.position:type_name -> davit.v1.EventPosition
+	67,  // 30: davit.v1.DestroyDomainRequest.domain:type_name -> davit.v1.DomainRef
+	65,  // 31: davit.v1.DestroyDomainRequest.grace:type_name -> google.protobuf.Duration
+	66,  // 32: davit.v1.DestroyDomainResponse.position:type_name -> davit.v1.EventPosition
+	67,  // 33: davit.v1.SuspendDomainRequest.domain:type_name -> davit.v1.DomainRef
+	66,  // 34: davit.v1.SuspendDomainResponse.position:type_name -> davit.v1.EventPosition
+	67,  // 35: davit.v1.ResumeDomainRequest.domain:type_name -> davit.v1.DomainRef
+	66,  // 36: davit.v1.ResumeDomainResponse.position:type_name -> davit.v1.EventPosition
+	67,  // 37: davit.v1.GetDomainRequest.domain:type_name -> davit.v1.DomainRef
+	0,   // 38: davit.v1.GetDomainRequest.view:type_name -> davit.v1.DomainView
+	6,   // 39: davit.v1.GetDomainResponse.domain:type_name -> davit.v1.DomainInfo
+	66,  // 40: davit.v1.GetDomainResponse.position:type_name -> davit.v1.EventPosition
+	61,  // 41: davit.v1.DomainFilter.states:type_name -> davit.v1.DomainState
+	28,  // 42: davit.v1.ListDomainsRequest.filter:type_name -> davit.v1.DomainFilter
+	0,   // 43: davit.v1.ListDomainsRequest.view:type_name -> davit.v1.DomainView
+	6,   // 44: davit.v1.ListDomainsResponse.domains:type_name -> davit.v1.DomainInfo
+	66,  // 45: davit.v1.ListDomainsResponse.position:type_name -> davit.v1.EventPosition
+	67,  // 46: davit.v1.GetDomainXMLRequest.domain:type_name -> davit.v1.DomainRef
+	67,  // 47: davit.v1.DiffDomainRequest.domain:type_name -> davit.v1.DomainRef
+	4,   // 48: davit.v1.DiffDomainRequest.source:type_name -> davit.v1.DefinitionSource
+	3,   // 49: davit.v1.DiffDomainRequest.against:type_name -> davit.v1.Affect
+	6,   // 50: davit.v1.DiffDomainResponse.domain:type_name -> davit.v1.DomainInfo
+	35,  // 51: davit.v1.DiffDomainResponse.changes:type_name -> davit.v1.FieldChange
+	5,   // 52: davit.v1.DiffDomainResponse.warnings:type_name -> davit.v1.Warning
+	2,   // 53: davit.v1.FieldChange.effect:type_name -> davit.v1.ChangeEffect
+	67,  // 54: davit.v1.UpdateDomainRequest.domain:type_name -> davit.v1.DomainRef
+	68,  // 55: davit.v1.UpdateDomainRequest.update_mask:type_name -> google.protobuf.FieldMask
+	3,   // 56: davit.v1.UpdateDomainRequest.affect:type_name -> davit.v1.Affect
+	60,  // 57: davit.v1.UpdateDomainRequest.definition:type_name -> davit.v1.Domain
+	6,   // 58: davit.v1.UpdateDomainResponse.domain:type_name -> davit.v1.DomainInfo
+	66,  // 59: davit.v1.UpdateDomainResponse.position:type_name -> davit.v1.EventPosition
+	67,  // 60: davit.v1.WaitDomainRequest.domain:type_name -> davit.v1.DomainRef
+	61,  // 61: davit.v1.WaitDomainRequest.states:type_name -> davit.v1.DomainState
+	6,   // 62: davit.v1.WaitDomainResponse.domain:type_name -> davit.v1.DomainInfo
+	67,  // 63: davit.v1.GetDomainStatsRequest.domain:type_name -> davit.v1.DomainRef
+	42,  // 64: davit.v1.GetDomainStatsResponse.stats:type_name -> davit.v1.DomainStats
+	63,  // 65: davit.v1.DomainStats.time:type_name -> google.protobuf.Timestamp
+	65,  // 66: davit.v1.DomainStats.cpu_time:type_name -> google.protobuf.Duration
+	65,  // 67: davit.v1.DomainStats.user_time:type_name -> google.protobuf.Duration
+	65,  // 68: davit.v1.DomainStats.system_time:type_name -> google.protobuf.Duration
+	65,  // 69: davit.v1.DomainStats.per_cpu_time:type_name -> google.protobuf.Duration
+	69,  // 70: davit.v1.DomainStats.interfaces:type_name -> davit.v1.InterfaceStatus
+	70,  // 71: davit.v1.DomainStats.block_devices:type_name -> davit.v1.BlockDeviceStatus
+	67,  // 72: davit.v1.ListProcessesRequest.domain:type_name -> davit.v1.DomainRef
+	45,  // 73: davit.v1.ListProcessesResponse.processes:type_name -> davit.v1.Process
+	67,  // 74: davit.v1.SignalProcessRequest.domain:type_name -> davit.v1.DomainRef
+	67,  // 75: davit.v1.RenameDomainRequest.domain:type_name -> davit.v1.DomainRef
+	6,   // 76: davit.v1.RenameDomainResponse.domain:type_name -> davit.v1.DomainInfo
+	66,  // 77: davit.v1.RenameDomainResponse.position:type_name -> davit.v1.EventPosition
+	67,  // 78: davit.v1.ResetDomainRequest.domain:type_name -> davit.v1.DomainRef
+	6,   // 79: davit.v1.ResetDomainResponse.domain:type_name -> davit.v1.DomainInfo
+	66,  // 80: davit.v1.ResetDomainResponse.position:type_name -> davit.v1.EventPosition
+	67,  // 81: davit.v1.GetDomainJobRequest.domain:type_name -> davit.v1.DomainRef
+	63,  // 82: davit.v1.GetDomainJobResponse.since:type_name -> google.protobuf.Timestamp
+	67,  // 83: davit.v1.ListFilesystemsRequest.domain:type_name -> davit.v1.DomainRef
+	56,  // 84: davit.v1.ListFilesystemsResponse.filesystems:type_name -> davit.v1.MountedFilesystem
+	67,  // 85: davit.v1.ListDomainStatsRequest.domains:type_name -> davit.v1.DomainRef
+	28,  // 86: davit.v1.ListDomainStatsRequest.filter:type_name -> davit.v1.DomainFilter
+	59,  // 87: davit.v1.ListDomainStatsResponse.measurements:type_name -> davit.v1.DomainMeasurement
+	6,   // 88: davit.v1.DomainMeasurement.domain:type_name -> davit.v1.DomainInfo
+	42,  // 89: davit.v1.DomainMeasurement.stats:type_name -> davit.v1.DomainStats
+	7,   // 90: davit.v1.DomainService.DefineDomain:input_type -> davit.v1.DefineDomainRequest
+	9,   // 91: davit.v1.DomainService.UndefineDomain:input_type -> davit.v1.UndefineDomainRequest
+	11,  // 92: davit.v1.DomainService.CreateDomain:input_type -> davit.v1.CreateDomainRequest
+	13,  // 93: davit.v1.DomainService.StartDomain:input_type -> davit.v1.StartDomainRequest
+	16,  // 94: davit.v1.DomainService.ShutdownDomain:input_type -> davit.v1.ShutdownDomainRequest
+	18,  // 95: davit.v1.DomainService.RebootDomain:input_type -> davit.v1.RebootDomainRequest
+	20,  // 96: davit.v1.DomainService.DestroyDomain:input_type -> davit.v1.DestroyDomainRequest
+	22,  // 97: davit.v1.DomainService.SuspendDomain:input_type -> davit.v1.SuspendDomainRequest
+	24,  // 98: davit.v1.DomainService.ResumeDomain:input_type -> davit.v1.ResumeDomainRequest
+	26,  // 99: davit.v1.DomainService.GetDomain:input_type -> davit.v1.GetDomainRequest
+	29,  // 100: davit.v1.DomainService.ListDomains:input_type -> davit.v1.ListDomainsRequest
+	33,  // 101: davit.v1.DomainService.DiffDomain:input_type -> davit.v1.DiffDomainRequest
+	31,  // 102: davit.v1.DomainService.GetDomainXML:input_type -> davit.v1.GetDomainXMLRequest
+	36,  // 103: davit.v1.DomainService.UpdateDomain:input_type -> davit.v1.UpdateDomainRequest
+	38,  // 104: davit.v1.DomainService.WaitDomain:input_type -> davit.v1.WaitDomainRequest
+	48,  // 105: davit.v1.DomainService.RenameDomain:input_type -> davit.v1.RenameDomainRequest
+	50,  // 106: davit.v1.DomainService.ResetDomain:input_type -> davit.v1.ResetDomainRequest
+	52,  // 107: davit.v1.DomainService.GetDomainJob:input_type -> davit.v1.GetDomainJobRequest
+	54,  // 108: davit.v1.DomainService.ListFilesystems:input_type -> davit.v1.ListFilesystemsRequest
+	57,  // 109: davit.v1.DomainService.ListDomainStats:input_type -> davit.v1.ListDomainStatsRequest
+	40,  // 110: davit.v1.DomainService.GetDomainStats:input_type -> davit.v1.GetDomainStatsRequest
+	43,  // 111: davit.v1.DomainService.ListProcesses:input_type -> davit.v1.ListProcessesRequest
+	46,  // 112: davit.v1.DomainService.SignalProcess:input_type -> davit.v1.SignalProcessRequest
+	8,   // 113: davit.v1.DomainService.DefineDomain:output_type -> davit.v1.DefineDomainResponse
+	10,  // 114: davit.v1.DomainService.UndefineDomain:output_type -> davit.v1.UndefineDomainResponse
+	12,  // 115: davit.v1.DomainService.CreateDomain:output_type -> davit.v1.CreateDomainResponse
+	14,  // 116: davit.v1.DomainService.StartDomain:output_type -> davit.v1.StartDomainResponse
+	17,  // 117: davit.v1.DomainService.ShutdownDomain:output_type -> davit.v1.ShutdownDomainResponse
+	19,  // 118: davit.v1.DomainService.RebootDomain:output_type -> davit.v1.RebootDomainResponse
+	21,  // 119: davit.v1.DomainService.DestroyDomain:output_type -> davit.v1.DestroyDomainResponse
+	23,  // 120: davit.v1.DomainService.SuspendDomain:output_type -> davit.v1.SuspendDomainResponse
+	25,  // 121: davit.v1.DomainService.ResumeDomain:output_type -> davit.v1.ResumeDomainResponse
+	27,  // 122: davit.v1.DomainService.GetDomain:output_type -> davit.v1.GetDomainResponse
+	30,  // 123: davit.v1.DomainService.ListDomains:output_type -> davit.v1.ListDomainsResponse
+	34,  // 124: davit.v1.DomainService.DiffDomain:output_type -> davit.v1.DiffDomainResponse
+	32,  // 125: davit.v1.DomainService.GetDomainXML:output_type -> davit.v1.GetDomainXMLResponse
+	37,  // 126: davit.v1.DomainService.UpdateDomain:output_type -> davit.v1.UpdateDomainResponse
+	39,  // 127: davit.v1.DomainService.WaitDomain:output_type -> davit.v1.WaitDomainResponse
+	49,  // 128: davit.v1.DomainService.RenameDomain:output_type -> davit.v1.RenameDomainResponse
+	51,  // 129: davit.v1.DomainService.ResetDomain:output_type -> davit.v1.ResetDomainResponse
+	53,  // 130: davit.v1.DomainService.GetDomainJob:output_type -> davit.v1.GetDomainJobResponse
+	55,  // 131: davit.v1.DomainService.ListFilesystems:output_type -> davit.v1.ListFilesystemsResponse
+	58,  // 132: davit.v1.DomainService.ListDomainStats:output_type -> davit.v1.ListDomainStatsResponse
+	41,  // 133: davit.v1.DomainService.GetDomainStats:output_type -> davit.v1.GetDomainStatsResponse
+	44,  // 134: davit.v1.DomainService.ListProcesses:output_type -> davit.v1.ListProcessesResponse
+	47,  // 135: davit.v1.DomainService.SignalProcess:output_type -> davit.v1.SignalProcessResponse
+	113, // [113:136] is the sub-list for method output_type
+	90,  // [90:113] is the sub-list for method input_type
+	90,  // [90:90] is the sub-list for extension type_name
+	90,  // [90:90] is the sub-list for extension extendee
+	0,   // [0:90] is the sub-list for field type_name
 }
 
 func init() { file_davit_v1_domain_service_proto_init() }
@@ -4572,7 +4665,7 @@ func file_davit_v1_domain_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_davit_v1_domain_service_proto_rawDesc), len(file_davit_v1_domain_service_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   55,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
