@@ -57,6 +57,11 @@ func WithoutKillFile(h *Hierarchy) *Hierarchy {
 	return &Hierarchy{Layout: h.Layout, Trees: h.Trees, root: h.root, noKillFile: true}
 }
 
+// Hurrying makes h hurry each group that is killed.
+func Hurrying(h *Hierarchy) *Hierarchy {
+	return &Hierarchy{Layout: h.Layout, Trees: h.Trees, root: h.root, noKillFile: h.noKillFile, hurryAtOnce: true}
+}
+
 // Only makes h as if only the trees of one version were mounted; nil if there are none. It is closed with h.
 func Only(h *Hierarchy, version int) *Hierarchy {
 	c := &Hierarchy{Layout: map[int]Layout{1: V1, 2: V2}[version], root: h.root}

@@ -52,6 +52,8 @@ type Hierarchy struct {
 	root string
 	// noKillFile has tests go without cgroup.kill.
 	noKillFile bool
+	// hurryAtOnce has tests hurry each group that is killed.
+	hurryAtOnce bool
 }
 
 // Tree is one mounted hierarchy.

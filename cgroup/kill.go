@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,10 +19,15 @@ const (
 	freezeTime = 200 * time.Millisecond
 	// killBatch bounds the descriptors that a round needs.
 	killBatch = 256
+	// hurryTime is how long a group may take to die by what its limits leave it of the processors.
+	hurryTime = 100 * time.Millisecond
 )
 
 // Kill kills all processes with SIGKILL, also those that are forked meanwhile, and returns when none is left. A group
 // that is frozen dies too. A group that is not there is fs.ErrNotExist.
+//
+// What a group may use of the processors bounds its life and not its death: one that has much to give back, and so does not die at once, has
+// from then on no quota and no less weight than others, nor have groups that the guest made in it. Its limits are not put back.
 func (g *Group) Kill(ctx context.Context) error {
 	f, t, err := g.core()
 	if err != nil {
@@ -28,7 +35,7 @@ func (g *Group) Kill(ctx context.Context) error {
 	}
 	defer func() { _ = f.Close() }()
 	if t.Version == 2 && !g.h.noKillFile && f.has(killFile) {
-		err = f.kill2(ctx)
+		err = g.kill2(ctx, f)
 	} else {
 		err = g.killLoop(ctx, f, t)
 	}
@@ -39,10 +46,17 @@ func (g *Group) Kill(ctx context.Context) error {
 }
 
 // kill2 leaves it to the kernel.
-func (f *folder) kill2(ctx context.Context) error {
+func (g *Group) kill2(ctx context.Context, f *folder) error {
 	if err := f.write(killFile, "1"); err != nil {
 		return err
 	}
+	brief, cancel := context.WithTimeout(ctx, g.h.hurryTime())
+	defer cancel()
+	err := f.events(brief, "populated", 0)
+	if brief.Err() == nil || ctx.Err() != nil {
+		return err
+	}
+	g.hurry()
 	return f.events(ctx, "populated", 0)
 }
 
@@ -50,6 +64,7 @@ func (f *folder) kill2(ctx context.Context) error {
 // be frozen in time it kills nevertheless. The kernel does not tell when a version 1 cgroup is empty.
 func (g *Group) killLoop(ctx context.Context, f *folder, t *Tree) error {
 	freeze := g.h.tree("freezer") == t
+	hurried, begun := false, time.Now()
 	for wait := newBackoff(); ; {
 		if freeze {
 			brief, cancel := context.WithTimeout(ctx, freezeTime)
@@ -64,8 +79,62 @@ func (g *Group) killLoop(ctx context.Context, f *folder, t *Tree) error {
 		if err != nil || found == 0 {
 			return err
 		}
+		if !hurried && time.Since(begun) >= g.h.hurryTime() {
+			hurried = true
+			g.hurry()
+		}
 		if err := wait.next(ctx); err != nil {
 			return err
+		}
+	}
+}
+
+// hurryTime is how long a group may take to die before it is hurried.
+func (h *Hierarchy) hurryTime() time.Duration {
+	if h.hurryAtOnce {
+		return 0
+	}
+	return hurryTime
+}
+
+// hurry lets processes that are being killed have the processors as others have. What cannot be written makes it slower, and no more.
+func (g *Group) hurry() {
+	t := g.h.tree("cpu")
+	if t == nil {
+		return
+	}
+	f, err := g.folder(t)
+	if err != nil {
+		return
+	}
+	defer func() { _ = f.Close() }()
+	f.hurry(t.Version)
+}
+
+// hurry frees a group and those below it.
+func (f *folder) hurry(version int) {
+	quota, free, weight, usual := "cpu.cfs_quota_us", "-1", "cpu.shares", uint64(1024)
+	if version == 2 {
+		quota, free, weight, usual = "cpu.max", "max", "cpu.weight", 100
+	}
+	_ = f.write("cpu.idle", "0") // before the weight, which is not the group's own otherwise
+	_ = f.write(quota, free)
+	if text, err := f.read(weight); err == nil {
+		if has, err := parseNumber(text); err == nil && has < usual {
+			_ = f.write(weight, strconv.FormatUint(usual, 10))
+		}
+	}
+	if version == 2 {
+		// What controls no processors below it leaves them to the group.
+		if below, err := f.read("cgroup.subtree_control"); err != nil || !slices.Contains(strings.Fields(below), "cpu") {
+			return
+		}
+	}
+	names, _ := f.folders()
+	for _, name := range names {
+		if sub, err := f.sub(name); err == nil {
+			sub.hurry(version)
+			_ = sub.Close()
 		}
 	}
 }

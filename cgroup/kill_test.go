@@ -2,7 +2,9 @@ package cgroup_test
 
 import (
 	"context"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -49,6 +51,67 @@ func TestKillForkBomb(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A group that does not die at once has from then on what others have of the processors, and so has a group that a guest made in it: on
+// kernels that hold a process to its quota while it ends, one of a thousandth would keep it for minutes.
+func TestKillHurries(t *testing.T) {
+	h := host(t)
+	for name, way := range killers(h) {
+		t.Run(name, func(t *testing.T) {
+			way = cgroup.Hurrying(way)
+			if !way.Has("cpu") {
+				t.Skip("none of these trees has the controller cpu")
+			}
+			g := create(t, way, cgroup.Limits{CPUQuota: new(int64(20000)), CPUPeriod: new(uint64(1000000)), CPUShares: new(uint64(2))})
+			below := slowGroup(t, h, g)
+			run(t, g, "exec sleep 1000")
+			if err := g.Kill(bounded(t)); err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range []struct{ v1, v2, value1, value2 string }{
+				{"cpu.cfs_quota_us", "cpu.max", "-1", "max 1000000"}, {"cpu.shares", "cpu.weight", "1024", "100"},
+			} {
+				name, value := want.v1, want.value1
+				if h.Layout == cgroup.V2 {
+					name, value = want.v2, want.value2
+				}
+				if got := control(t, h, g, want.v1, want.v2); got != value {
+					t.Errorf("%s is %q, want %q", name, got, value)
+				}
+				if got := readFile(t, filepath.Join(below, name)); got != value {
+					t.Errorf("%s of the group below is %q, want %q", name, got, value)
+				}
+			}
+		})
+	}
+}
+
+// slowGroup makes a group in a group, as a guest does that wants to be long in dying, and gives its path.
+func slowGroup(t *testing.T, h *cgroup.Hierarchy, g *cgroup.Group) string {
+	t.Helper()
+	in, values := filepath.Join("/sys/fs/cgroup", g.Path().String()), [][2]string{{"cpu.max", "1000 1000000"}, {"cpu.weight", "1"}}
+	if h.Layout == cgroup.V2 {
+		if err := os.WriteFile(filepath.Join(in, "cgroup.subtree_control"), []byte("+cpu"), 0); err != nil {
+			t.Fatal(err)
+		}
+	} else {
+		found, err := filepath.Glob(filepath.Join("/sys/fs/cgroup", "*", g.Path().String(), "cpu.shares"))
+		if err != nil || len(found) == 0 {
+			t.Fatalf("no cpu.shares in any tree: %v", err)
+		}
+		in, values = filepath.Dir(found[0]), [][2]string{{"cpu.cfs_period_us", "1000000"}, {"cpu.cfs_quota_us", "1000"}, {"cpu.shares", "2"}}
+	}
+	below := filepath.Join(in, "slow")
+	if err := os.Mkdir(below, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range values {
+		if err := os.WriteFile(filepath.Join(below, v[0]), []byte(v[1]), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return below
 }
 
 func TestKillFrozen(t *testing.T) {
