@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
-	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -72,25 +70,21 @@ func (o auditOptions) request(set *pflag.FlagSet, now time.Time) (*davitv1.ReadA
 }
 
 func (a *app) showAudit(ctx context.Context, c *client.Audit, q *davitv1.ReadAuditRequest) error {
-	stream, err := c.ReadAudit(ctx, q)
-	for err == nil {
-		var r *davitv1.ReadAuditResponse
-		if r, err = stream.Recv(); err != nil {
-			break
-		}
-		for _, record := range r.GetRecords() {
-			if wrong := a.showRecord(record); wrong != nil {
-				return wrong
+	for record, err := range c.Records(ctx, q) {
+		if err != nil {
+			if ctx.Err() != nil { // the user ended it
+				return nil
 			}
+			return failed(err, "Failed to read the audit log")
+		}
+		if wrong := a.showRecord(record); wrong != nil {
+			return wrong
 		}
 		if wrong := a.out.failure(); wrong != nil {
 			return wrong
 		}
 	}
-	if errors.Is(err, io.EOF) || ctx.Err() != nil {
-		return nil //nolint:nilerr // the user ended it, or the log has no more
-	}
-	return failed(err, "Failed to read the audit log")
+	return nil
 }
 
 // showRecord prints a record: a line for people, or an object, one line of JSON or a document of YAML.

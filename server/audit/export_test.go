@@ -17,6 +17,18 @@ func (o LogOptions) WithWrite(write func(*os.File, []byte) (int, error)) LogOpti
 	return o
 }
 
+// WithSync has files brought to the disk by a function.
+func (o LogOptions) WithSync(sync func(*os.File) error) LogOptions {
+	o.sync = sync
+	return o
+}
+
+// WithBoot is for a host that was booted under this name.
+func (o LogOptions) WithBoot(boot string) LogOptions {
+	o.boot = boot
+	return o
+}
+
 // Summarize tells what a request asks for.
 func Summarize(q proto.Message) *structpb.Struct { return summarize(q) }
 

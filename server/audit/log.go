@@ -32,8 +32,11 @@ type LogOptions struct {
 	// Logger hears of records that could not be written.
 	Logger *zap.Logger
 
-	// write writes to a file; that of the file when nil.
+	// write writes to a file, and sync brings one to the disk; those of the file when nil.
 	write func(*os.File, []byte) (int, error)
+	sync  func(*os.File) error
+	// boot tells this boot of the host from others; that of the kernel when empty.
+	boot string
 }
 
 // Log is the audit log. The methods may be called from any goroutine.
@@ -46,12 +49,20 @@ type Log struct {
 	let      *series // calls that were let in
 	refused  *series // calls that were denied: whoever may nothing can only push out what is in here
 	sequence uint64  // of the last record
+	mark     mark    // what keeps it where records are lost
 	changed  chan struct{}
 	syncing  bool // a sync is on its way
 	closed   bool
 	lost     uint64
 	told     time.Time // when the last loss was logged
+
+	retired    []*os.File // that are written to no more, and not on the disk yet
+	retiring   bool       // they are brought there
+	background sync.WaitGroup
 }
+
+// maxRetired is how many files may wait for a disk that is slow, open.
+const maxRetired = 16
 
 // OpenLog opens the log, and goes on after its last record.
 func OpenLog(o LogOptions) (*Log, error) {
@@ -60,6 +71,12 @@ func OpenLog(o LogOptions) (*Log, error) {
 	}
 	if o.write == nil {
 		o.write = (*os.File).Write
+	}
+	if o.sync == nil {
+		o.sync = (*os.File).Sync
+	}
+	if o.boot == "" {
+		o.boot = bootID()
 	}
 	l := &Log{options: o, log: o.Logger.Named("audit"), changed: make(chan struct{})}
 	err := os.MkdirAll(o.Dir, 0o700)
@@ -83,9 +100,26 @@ func OpenLog(o LogOptions) (*Log, error) {
 		err = l.let.open()
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open audit log: %w", err), l.finish(), l.root.Close())
+		return nil, errors.Join(fmt.Errorf("open audit log: %w", err), l.finish(l.files()), l.root.Close())
 	}
+	l.openMark()
 	return l, nil
+}
+
+// openMark goes on after what the mark says. A log without one is a log.
+func (l *Log) openMark() {
+	l.mark.boot = l.options.boot
+	used, err := l.mark.open(l.root)
+	l.sequence = max(l.sequence, used)
+	if err == nil {
+		err = l.mark.write(l.sequence, markOpen)
+	}
+	if err == nil {
+		err = l.options.sync(l.mark.file)
+	}
+	if err != nil {
+		l.log.Error("should records be lost, their numbers may be used once more", zap.Error(err))
+	}
 }
 
 // all are the files of each kind.
@@ -93,14 +127,20 @@ func (l *Log) all() []*series { return []*series{l.let, l.refused} }
 
 // Append numbers a record and writes it. A record that cannot be written is lost: nothing waits for a disk that is full.
 func (l *Log) Append(r *davitv1.AuditRecord) (sequence uint64) {
+	if denied(r.GetCode()) {
+		return l.append(l.refused, r)
+	}
+	return l.append(l.let, r)
+}
+
+// AppendRefused is [Log.Append] for calls that were refused, whatever their code says.
+func (l *Log) AppendRefused(r *davitv1.AuditRecord) (sequence uint64) { return l.append(l.refused, r) }
+
+func (l *Log) append(to *series, r *davitv1.AuditRecord) (sequence uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sequence++
 	r.Sequence = l.sequence
-	to := l.let
-	if denied(r.GetCode()) {
-		to = l.refused
-	}
 	if err := l.write(to, r); err != nil {
 		l.lose(err)
 	}
@@ -128,9 +168,10 @@ func (l *Log) write(to *series, r *davitv1.AuditRecord) error {
 	return to.write(line)
 }
 
-// lose counts a record that could not be written. The mutex is held.
+// lose counts a record that could not be written, and sees to it that its number is used by no other. The mutex is held.
 func (l *Log) lose(err error) {
 	l.lost++
+	err = errors.Join(err, l.mark.write(l.sequence, markOpen))
 	if now := time.Now(); l.told.IsZero() || now.Sub(l.told) >= lossPause {
 		l.told = now
 		l.log.Error("record is lost", zap.Uint64("sequence", l.sequence), zap.Uint64("lost", l.lost), zap.Error(err))
@@ -146,34 +187,94 @@ func (l *Log) syncSoon() {
 	time.AfterFunc(SyncDelay, func() {
 		l.mu.Lock()
 		l.syncing = false
-		var open []*os.File // what is closed was brought there then
-		for _, s := range l.all() {
-			if s.file != nil {
-				open = append(open, s.file)
-			}
-		}
+		open := l.files() // what is closed was brought there then
 		l.mu.Unlock()
 		for _, file := range open {
-			if err := file.Sync(); err != nil && !errors.Is(err, os.ErrClosed) {
+			if err := l.options.sync(file); err != nil && !errors.Is(err, os.ErrClosed) {
 				l.log.Error("bring records to the disk", zap.Error(err))
 			}
 		}
 	})
 }
 
+// files are those that are written to. The mutex is held, or nobody else knows the log yet.
+func (l *Log) files() []*os.File {
+	var open []*os.File
+	for _, file := range []*os.File{l.let.file, l.refused.file, l.mark.file} {
+		if file != nil {
+			open = append(open, file)
+		}
+	}
+	return open
+}
+
+// retire has a file that is written to no more brought to the disk and closed, and the names of all. Nobody waits for that. The
+// mutex is held.
+func (l *Log) retire(file *os.File) {
+	if len(l.retired) >= maxRetired {
+		l.log.Error("the disk is too slow for the audit log: the kernel is left to bring a file there when it likes")
+		_ = file.Close()
+		return
+	}
+	l.retired = append(l.retired, file)
+	if !l.retiring {
+		l.retiring = true
+		l.background.Go(l.finishRetired)
+	}
+}
+
+// finishRetired ends the files that were retired, until there are no more.
+func (l *Log) finishRetired() {
+	for {
+		l.mu.Lock()
+		files := l.retired
+		l.retired = nil
+		l.retiring = len(files) > 0
+		l.mu.Unlock()
+		if len(files) == 0 {
+			return
+		}
+		if err := l.finish(files); err != nil {
+			l.log.Error("end an audit file", zap.Error(err))
+		}
+		l.syncFolder()
+	}
+}
+
+// syncFolder brings the names to the disk.
+func (l *Log) syncFolder() {
+	dir, err := l.root.Open(".")
+	if err == nil {
+		err = errors.Join(l.options.sync(dir), dir.Close())
+	}
+	if err != nil {
+		l.log.Error("bring the names of audit files to the disk", zap.Error(err))
+	}
+}
+
 // Close brings what was written to the disk and ends the log. Readers that follow are ended by their contexts.
 func (l *Log) Close() error {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	if l.closed {
+		l.mu.Unlock()
 		return nil
 	}
 	l.closed = true
-	return errors.Join(l.finish(), l.root.Close())
+	files, err := l.files(), l.mark.write(l.sequence, markEnded)
+	l.let.file, l.refused.file, l.mark.file = nil, nil, nil
+	l.mu.Unlock()
+	l.background.Wait()
+	return errors.Join(err, l.finish(files), l.root.Close())
 }
 
-// finish ends the files that are written to. The mutex is held, or nobody else knows the log yet.
-func (l *Log) finish() error { return errors.Join(l.let.finish(), l.refused.finish()) }
+// finish brings files to the disk and closes them.
+func (l *Log) finish(files []*os.File) error {
+	var errs []error
+	for _, file := range files {
+		errs = append(errs, l.options.sync(file), file.Close())
+	}
+	return errors.Join(errs...)
+}
 
 // encode makes a line of a record.
 func encode(r *davitv1.AuditRecord) ([]byte, error) {

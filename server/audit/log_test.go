@@ -143,6 +143,11 @@ func TestLog(t *testing.T) {
 		{&davitv1.ReadAuditRequest{Since: timestamppb.New(now.Add(time.Hour))}, ""},
 		{&davitv1.ReadAuditRequest{Since: timestamppb.New(now.Add(-time.Hour)), Until: timestamppb.New(now.Add(time.Hour))}, "1 2 3 4"},
 		{&davitv1.ReadAuditRequest{Until: timestamppb.New(now.Add(-time.Hour))}, ""},
+		{&davitv1.ReadAuditRequest{After: 2}, "3 4"},
+		{&davitv1.ReadAuditRequest{After: 1, Domain: "web"}, "2"},
+		{&davitv1.ReadAuditRequest{After: 1, Tail: new(uint32(1))}, "4"},
+		{&davitv1.ReadAuditRequest{After: 4}, ""},
+		{&davitv1.ReadAuditRequest{After: 5}, "1 2 3 4"}, // of a log before this one
 	} {
 		if got := numbers(read(t, c, test.q)); got != test.want {
 			t.Errorf("%v: records %q, want %q", test.q, got, test.want)
@@ -197,13 +202,12 @@ func TestRotation(t *testing.T) {
 			t.Fatalf("record %d was told as %v, %v", i+1, r, failed)
 		}
 	}
-	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != files {
-		t.Errorf("files: %v, %v", entries, err)
+	if entries := recordFiles(t, dir); len(entries) != files {
+		t.Errorf("files: %v", entries)
 	}
-	for _, entry := range entries {
-		if info, failed := entry.Info(); failed != nil || info.Size() > bytes {
-			t.Errorf("%s: %v, %v", entry.Name(), info, failed)
+	for _, name := range recordFiles(t, dir) {
+		if info, failed := os.Stat(filepath.Join(dir, name)); failed != nil || info.Size() > bytes {
+			t.Errorf("%s: %v, %v", name, info, failed)
 		}
 	}
 	list := read(t, reading(t, l), &davitv1.ReadAuditRequest{})
@@ -223,9 +227,24 @@ func TestRotation(t *testing.T) {
 	if got := l.Append(started("web")); got != records+1 {
 		t.Errorf("the next record is number %d", got)
 	}
-	if entries, err = os.ReadDir(dir); err != nil || len(entries) != 1 {
-		t.Errorf("files: %v, %v", entries, err)
+	if entries := recordFiles(t, dir); len(entries) != 1 {
+		t.Errorf("files: %v", entries)
 	}
+}
+
+// recordFiles are the names of the files of records in a folder; the only other file is the one that keeps the last number.
+func recordFiles(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		if entry.Name() != "sequence" {
+			names = append(names, entry.Name())
+		}
+	}
+	return names
 }
 
 func refused(domain string) *davitv1.AuditRecord {
@@ -325,6 +344,10 @@ func TestTornTail(t *testing.T) {
 		t.Fatal(err)
 	}
 	for size := range len(whole) + 1 {
+		// Nothing tells of the numbers of what is cut off but the records themselves.
+		if err := os.Remove(filepath.Join(dir, "sequence")); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(path, whole[:size], 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -42,10 +42,15 @@ type Options struct {
 type Recorder struct {
 	options  Options
 	refusals refusals
+	limited  limited
 }
 
 // NewRecorder makes a recorder.
-func NewRecorder(o Options) *Recorder { return &Recorder{options: o} }
+func NewRecorder(o Options) *Recorder {
+	r := &Recorder{options: o}
+	r.limited.record = r.limit
+	return r
+}
 
 // At records the calls that come through a socket.
 func (r *Recorder) At(socket string) *Door { return &Door{r, socket} }

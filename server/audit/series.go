@@ -94,28 +94,15 @@ func (s *series) write(line []byte) error {
 	return err
 }
 
-// finish ends the file that is written to.
-func (s *series) finish() error {
-	if s.file == nil {
-		return nil
-	}
-	err := errors.Join(s.file.Sync(), s.file.Close())
-	s.file = nil
-	return err
-}
-
 // rotate begins the next file. Where that fails the one that is there grows on.
 func (s *series) rotate() {
 	if err := s.shift(); err != nil {
 		s.log.log.Error("begin the next audit file", zap.Error(err))
 		return
 	}
-	if err := s.finish(); err != nil {
-		s.log.log.Error("end an audit file", zap.Error(err))
-	}
+	s.log.retire(s.file)
 	s.file, s.size, s.torn = nil, 0, false
 	s.generation++
-	s.syncFolder()
 }
 
 // shift gives each file the number after its own; the last one goes.
@@ -132,17 +119,6 @@ func (s *series) shift() error {
 		}
 	}
 	return nil
-}
-
-// syncFolder brings the names to the disk.
-func (s *series) syncFolder() {
-	dir, err := s.log.root.Open(".")
-	if err == nil {
-		err = errors.Join(dir.Sync(), dir.Close())
-	}
-	if err != nil {
-		s.log.log.Error("bring the names of audit files to the disk", zap.Error(err))
-	}
 }
 
 // resume finds how many files there are, and what the last record's number is: that of the log, if it is the highest. Files

@@ -40,6 +40,9 @@ func (s *Service) ReadAudit(q *davitv1.ReadAuditRequest, stream grpc.ServerStrea
 	if err != nil {
 		return err
 	}
+	if want.after > s.log.last() {
+		want.after = 0
+	}
 	c := &conversation{query: want, reader: s.log.newReader(want.since), send: stream.Send}
 	defer c.reader.close()
 	return c.run(stream.Context(), s.log)
@@ -49,13 +52,16 @@ func (s *Service) ReadAudit(q *davitv1.ReadAuditRequest, stream grpc.ServerStrea
 type query struct {
 	domain, user string
 	since, until time.Time // zero: no bound
+	after        uint64
 	denied       bool
 	tail         int // negative for all
 	follow       bool
 }
 
 func newQuery(q *davitv1.ReadAuditRequest) (query, error) {
-	w := query{domain: q.GetDomain(), user: q.GetUser(), denied: q.GetDenied(), follow: q.GetFollow(), tail: -1}
+	w := query{
+		domain: q.GetDomain(), user: q.GetUser(), denied: q.GetDenied(), follow: q.GetFollow(), after: q.GetAfter(), tail: -1,
+	}
 	for _, bound := range []struct {
 		field string
 		from  *timestamppb.Timestamp
@@ -81,7 +87,7 @@ func newQuery(q *davitv1.ReadAuditRequest) (query, error) {
 // match tells whether a record is asked for.
 func (q query) match(r *davitv1.AuditRecord) bool {
 	at := r.GetTime().AsTime()
-	return (q.domain == "" || q.domain == r.GetDomain() || q.domain == r.GetUuid()) &&
+	return r.GetSequence() > q.after && (q.domain == "" || q.domain == r.GetDomain() || q.domain == r.GetUuid()) &&
 		(q.user == "" || isUser(r.GetCaller(), q.user)) &&
 		(!q.denied || denied(r.GetCode())) &&
 		!at.Before(q.since) && (q.until.IsZero() || at.Before(q.until))

@@ -99,7 +99,10 @@ type ReadAuditRequest struct {
 	// The last so many records of these; all when absent, 10000 at most.
 	Tail *uint32 `protobuf:"varint,6,opt,name=tail" json:"tail,omitempty"`
 	// Go on with what comes.
-	Follow        bool `protobuf:"varint,7,opt,name=follow" json:"follow,omitempty"`
+	Follow bool `protobuf:"varint,7,opt,name=follow" json:"follow,omitempty"`
+	// Only records with a higher number, where a reader left off. If no record has that number yet, the log was begun anew, and
+	// all are sent.
+	After         uint64 `protobuf:"varint,8,opt,name=after" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -183,6 +186,13 @@ func (x *ReadAuditRequest) GetFollow() bool {
 	return false
 }
 
+func (x *ReadAuditRequest) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
 // ReadAuditResponse is some records.
 type ReadAuditResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -232,8 +242,9 @@ func (x *ReadAuditResponse) GetRecords() []*AuditRecord {
 // AuditRecord is a call. A call of many messages has a record when it begins and one when it ends.
 type AuditRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its number in the log: each record's is one more than that of the one before, also over restarts of the daemon. A
-	// number that is left out is a record that is lost, or of a denied call that went before older ones of other calls.
+	// Its number in the log: each record's is one more than that of the one before, also over restarts of the daemon, and no
+	// number is used twice. A number that is left out is a record that is lost, or of a denied call that went before older ones of
+	// other calls. When the host lost its power, records of the last second may be lost, and a million numbers are left out.
 	Sequence uint64 `protobuf:"varint,1,opt,name=sequence" json:"sequence,omitempty"`
 	// When the call came; for the end of a call, when it ended.
 	Time *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time" json:"time,omitempty"`
@@ -265,7 +276,8 @@ type AuditRecord struct {
 	// How long it took.
 	Duration *durationpb.Duration `protobuf:"bytes,15,opt,name=duration" json:"duration,omitempty"`
 	// Calls of this caller that were denied before this one and have no record of their own; where there are more callers than
-	// are told apart, 4096, also such calls of others.
+	// are told apart, 4096, also such calls of others. In the record of a call that was not begun because of a limit, other such
+	// calls of this caller before it.
 	Suppressed    uint64 `protobuf:"varint,16,opt,name=suppressed" json:"suppressed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -637,7 +649,7 @@ var File_davit_v1_audit_service_proto protoreflect.FileDescriptor
 
 const file_davit_v1_audit_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1cdavit/v1/audit_service.proto\x12\bdavit.v1\x1a\x15davit/v1/access.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xed\x01\n" +
+	"\x1cdavit/v1/audit_service.proto\x12\bdavit.v1\x1a\x15davit/v1/access.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x83\x02\n" +
 	"\x10ReadAuditRequest\x12\x16\n" +
 	"\x06domain\x18\x01 \x01(\tR\x06domain\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
@@ -645,7 +657,8 @@ const file_davit_v1_audit_service_proto_rawDesc = "" +
 	"\x04user\x18\x04 \x01(\tR\x04user\x12\x16\n" +
 	"\x06denied\x18\x05 \x01(\bR\x06denied\x12\x19\n" +
 	"\x04tail\x18\x06 \x01(\rB\x05\xaa\x01\x02\b\x01R\x04tail\x12\x16\n" +
-	"\x06follow\x18\a \x01(\bR\x06follow\"D\n" +
+	"\x06follow\x18\a \x01(\bR\x06follow\x12\x14\n" +
+	"\x05after\x18\b \x01(\x04R\x05after\"D\n" +
 	"\x11ReadAuditResponse\x12/\n" +
 	"\arecords\x18\x01 \x03(\v2\x15.davit.v1.AuditRecordR\arecords\"\x95\x04\n" +
 	"\vAuditRecord\x12\x1a\n" +

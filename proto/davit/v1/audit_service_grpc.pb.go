@@ -33,9 +33,11 @@ const (
 //
 // Every call of a method that needs the right to operate or to administrate leaves a record, whatever came of it, and so
 // does every call that was denied. Of denied calls 100 of one caller at once and then one a second have a record, of all
-// callers together 1000 at once and then ten a second; the others are counted in the caller's next record. Calls that were not
-// begun because a limit of the configuration (limits) was reached leave no record. The log is made of files of bounded size; the
-// oldest records go first. Denied calls are in files of their own: they never make records of other calls go.
+// callers together 1000 at once and then ten a second; the others are counted in the caller's next record. Of calls that were not
+// begun because of a limit of the configuration (limits, socket, tls), RESOURCE_EXHAUSTED with LIMIT_REACHED, the first of a
+// caller has a record, and then once a minute the last, which counts those before it. The log is made of files of bounded size;
+// the oldest records go first. Calls that were denied, or not begun, are in files of their own: they never make records of other
+// calls go.
 type AuditServiceClient interface {
 	// ReadAudit sends records, oldest first, and with follow those that come, until the caller ends the call.
 	ReadAudit(ctx context.Context, in *ReadAuditRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadAuditResponse], error)
@@ -77,9 +79,11 @@ type AuditService_ReadAuditClient = grpc.ServerStreamingClient[ReadAuditResponse
 //
 // Every call of a method that needs the right to operate or to administrate leaves a record, whatever came of it, and so
 // does every call that was denied. Of denied calls 100 of one caller at once and then one a second have a record, of all
-// callers together 1000 at once and then ten a second; the others are counted in the caller's next record. Calls that were not
-// begun because a limit of the configuration (limits) was reached leave no record. The log is made of files of bounded size; the
-// oldest records go first. Denied calls are in files of their own: they never make records of other calls go.
+// callers together 1000 at once and then ten a second; the others are counted in the caller's next record. Of calls that were not
+// begun because of a limit of the configuration (limits, socket, tls), RESOURCE_EXHAUSTED with LIMIT_REACHED, the first of a
+// caller has a record, and then once a minute the last, which counts those before it. The log is made of files of bounded size;
+// the oldest records go first. Calls that were denied, or not begun, are in files of their own: they never make records of other
+// calls go.
 type AuditServiceServer interface {
 	// ReadAudit sends records, oldest first, and with follow those that come, until the caller ends the call.
 	ReadAudit(*ReadAuditRequest, grpc.ServerStreamingServer[ReadAuditResponse]) error

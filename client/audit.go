@@ -1,0 +1,114 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/davitd/davit/domain"
+	davitv1 "github.com/davitd/davit/proto/davit/v1"
+)
+
+// Records reads the audit log. What callers chose in it has to be escaped before it reaches a terminal.
+//
+// A sequence that follows carries on when the daemon restarts, without repeating a record and without a hole as long as the log
+// keeps the records that were written meanwhile. It ends with ctx's error when that is done, and with the daemon's when it refuses
+// or is not reached at all; one that does not follow ends with the log.
+func (a *Audit) Records(ctx context.Context, q *davitv1.ReadAuditRequest) iter.Seq2[*davitv1.AuditRecord, error] {
+	return func(yield func(*davitv1.AuditRecord, error) bool) {
+		r := &auditReader{audit: a, request: proto.CloneOf(q), yield: yield, began: time.Now()}
+		again := pause{window: -1}
+		for {
+			r.fresh = false
+			err := r.read(ctx)
+			if r.fresh {
+				again.reset()
+			}
+			switch {
+			case r.ended, errors.Is(err, io.EOF):
+				return
+			case ctx.Err() != nil:
+				yield(nil, ctx.Err())
+				return
+			case r.older(err):
+			case !q.GetFollow() || !resumable(err) || !a.connection.link.reached.Load() || !unavailable(err) && !r.begun:
+				yield(nil, err)
+				return
+			case !again.next(ctx):
+				yield(nil, ctx.Err())
+				return
+			}
+		}
+	}
+}
+
+// auditReader is a sequence of records over one stream after the other.
+type auditReader struct {
+	audit   *Audit
+	request *davitv1.ReadAuditRequest
+	yield   func(*davitv1.AuditRecord, error) bool
+	began   time.Time
+
+	last  uint64 // number of the last record that was told
+	skip  bool   // those up to it are sent once more
+	fresh bool   // this stream told something
+	begun bool   // a stream did
+	ended bool   // the caller wants no more
+}
+
+// read tells what one stream tells and returns why it ended, io.EOF at the end of the log.
+func (r *auditReader) read(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := r.audit.ReadAudit(ctx, r.request)
+	if err != nil {
+		return err
+	}
+	for {
+		resp, err := stream.Recv()
+		if err != nil {
+			r.resume()
+			return err
+		}
+		r.audit.connection.link.reached.Store(true)
+		for _, record := range resp.GetRecords() {
+			if r.skip && record.GetSequence() <= r.last {
+				continue
+			}
+			r.last, r.fresh, r.begun = record.GetSequence(), true, true
+			if r.ended = !r.yield(record, nil); r.ended {
+				return nil
+			}
+		}
+	}
+}
+
+// resume lets the next stream begin where this one broke: after the last record, or, if there was none, when the reading began.
+func (r *auditReader) resume() {
+	switch {
+	case r.last != 0:
+		if !r.skip {
+			r.request.After = r.last
+		}
+	case r.request.Tail != nil && r.request.GetTail() == 0:
+		r.request.Since = timestamppb.New(r.began)
+	default:
+		return
+	}
+	r.request.Tail = nil
+}
+
+// older tells that the daemon, which is another one now, does not know how to begin after a record: it is asked for all, and what
+// was told is left out here.
+func (r *auditReader) older(err error) bool {
+	if !errors.Is(err, domain.ErrInvalid) || r.skip || !r.begun || r.request.GetAfter() == 0 {
+		return false
+	}
+	r.skip, r.request.After = true, 0
+	return true
+}
