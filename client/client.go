@@ -124,9 +124,10 @@ func open(t target, o options, l *link) (*grpc.ClientConn, error) {
 		return nil, err
 	}
 	call := caller{window: o.retry, link: l, readOnly: o.readOnly, away: o.away}
+	dial := l.record(o.dialer(t))
 	grpcOptions := []grpc.DialOption{
-		grpc.WithTransportCredentials(handshake{secure, l}),
-		grpc.WithContextDialer(l.record(o.dialer(t))),
+		grpc.WithTransportCredentials(handshake{secure, l, dial}),
+		grpc.WithContextDialer(dial),
 		grpc.WithUnaryInterceptor(call.unary),
 		grpc.WithStreamInterceptor(call.stream),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),

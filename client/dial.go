@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 
 	"google.golang.org/grpc/codes"
@@ -41,14 +42,23 @@ func (l *link) record(dial func(context.Context, string) (net.Conn, error)) func
 	}
 }
 
-// handshake is credentials that remember how their handshakes ended.
+// handshake is credentials that remember how their handshakes ended, and make one that came to nothing again.
 type handshake struct {
 	credentials.TransportCredentials
 	link *link
+	dial func(context.Context, string) (net.Conn, error)
 }
 
+// ClientHandshake shakes hands with the daemon. Where the daemon ended the connection before that was over, without a word, it had
+// too many of them at the time: it is tried once more, on a connection of its own.
 func (h handshake) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	secured, info, err := h.TransportCredentials.ClientHandshake(ctx, authority, conn)
+	if endedEarly(err) {
+		_ = conn.Close()
+		if (&pause{window: -1}).next(ctx) {
+			secured, info, err = h.again(ctx, authority)
+		}
+	}
 	if err != nil {
 		h.link.last.Store(&err)
 		h.link.note(err)
@@ -60,8 +70,34 @@ func (h handshake) ClientHandshake(ctx context.Context, authority string, conn n
 	return secured, info, nil
 }
 
+// again makes another connection and shakes hands on it.
+func (h handshake) again(ctx context.Context, authority string) (net.Conn, credentials.AuthInfo, error) {
+	conn, err := h.dial(ctx, "")
+	if err != nil {
+		return nil, nil, err
+	}
+	secured, info, err := h.TransportCredentials.ClientHandshake(ctx, authority, conn)
+	if err != nil {
+		_ = conn.Close()
+		return nil, nil, err
+	}
+	return secured, info, nil
+}
+
+// endedEarly tells that the other end of a connection closed it and said nothing: what it says, and what this side has against
+// it, is an error of another kind.
+func endedEarly(err error) bool {
+	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe} {
+		if errors.Is(err, end) {
+			return true
+		}
+	}
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && (op.Op == "read" || op.Op == "write") && !op.Timeout()
+}
+
 func (h handshake) Clone() credentials.TransportCredentials {
-	return handshake{h.TransportCredentials.Clone(), h.link}
+	return handshake{h.TransportCredentials.Clone(), h.link, h.dial}
 }
 
 // cause is why a connection could not be made.
