@@ -26,15 +26,17 @@ func (s *Server) adminService(r grpc.ServiceRegistrar) {
 			c := s.engine.Census()
 			return c.Domains, c.Active, c.Jobs
 		},
+		Metrics: s.starts.Histograms,
 	})
 }
 
-// diagnose looks for what the host lacks: first what the driver needs, then what the daemon does.
-func (s *Server) diagnose(ctx context.Context) ([]*davitv1.Finding, error) {
+// diagnose looks for what the host lacks: first what the driver needs, then what the daemon does, and at the daemon itself.
+func (s *Server) diagnose(ctx context.Context, public bool) ([]*davitv1.Finding, error) {
 	findings, err := s.engine.Diagnose(ctx)
 	if err != nil {
 		return nil, err
 	}
 	paths := s.options.Config.Paths
-	return append(findings, host.At("/").Diagnose(host.Places{Lib: paths.Lib, Run: paths.Run, Log: paths.Log})...), nil
+	findings = append(findings, host.At("/").Diagnose(host.Places{Lib: paths.Lib, Run: paths.Run, Log: paths.Log})...)
+	return append(findings, s.staleness(public)...), nil
 }

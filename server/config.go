@@ -25,7 +25,7 @@ type Config struct {
 	Paths  Paths  `toml:"paths" doc:"Places. davitd --root DIR puts them all into DIR."`
 	Socket Socket `toml:"socket" doc:"Who may connect."`
 	TLS    TLS    `toml:"tls" doc:"The way in from the network: TLS 1.3 in which both sides show a certificate, never without. SIGHUP reads the files, roles and revoked again."`
-	Limits Limits `toml:"limits" doc:"What one client may do through a socket at once: a user of this host, or of root one process, or who holds a certificate. Who is above a limit is told which; davit-admin.sock has none."`
+	Limits Limits `toml:"limits" doc:"What one client may do through a socket at once: a user of this host, or of root one process, or who holds a certificate. Who is above a limit is told which, and the audit log tells it."`
 	IDMap  IDMap  `toml:"idmap" doc:"Host ids for the user namespaces of domains that do not name their own: count ranges of size ids from base up, 2147483647 at most. They must not meet other users' ranges."`
 	Events Events `toml:"events" doc:"How much of what happened is kept."`
 	Logs   Logs   `toml:"logs" doc:"The logs of domains: what their consoles and their init said."`
@@ -99,7 +99,7 @@ func Default() Config {
 		},
 		TLS: TLS{
 			Certificate: "/etc/pki/davit/servercert.pem", Key: "/etc/pki/davit/serverkey.pem", ClientCA: "/etc/pki/davit/cacert.pem",
-			MaxConnections: 256, MaxConnectionsPerClient: 16, MaxHandshakes: 64, MaxHandshakesPerAddress: 16,
+			MaxConnections: 256, MaxConnectionsPerClient: 16, MaxHandshakes: 256, MaxHandshakesPerAddress: 16,
 		},
 		Limits: Limits{Calls: 256, Watchers: 128, CallsPerSecond: 2000, Burst: 10_000},
 		IDMap:  IDMap{Dir: "/var/lib/davit-ids", Base: 1_000_000, Size: 65536, Count: 15000},

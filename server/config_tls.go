@@ -20,9 +20,9 @@ type TLS struct {
 	Revoked     []string `toml:"revoked" doc:"Certificates that are refused, each as \"serial:\" or \"sha256:\" and hexadecimal digits, of the number or the fingerprint; davit pki show prints both."`
 
 	MaxConnections          int `toml:"max_connections" doc:"Connections of all clients on the network together."`
-	MaxConnectionsPerClient int `toml:"max_connections_per_client" doc:"Connections with one certificate."`
-	MaxHandshakes           int `toml:"max_handshakes" doc:"Connections that have not shown a certificate yet. Each has 5 seconds."`
-	MaxHandshakesPerAddress int `toml:"max_handshakes_per_address" doc:"Those of one address."`
+	MaxConnectionsPerClient int `toml:"max_connections_per_client" doc:"Connections with one certificate; of who has the role read, 8 at most."`
+	MaxHandshakes           int `toml:"max_handshakes" doc:"Connections that have not shown a certificate yet. Each has 5 seconds; when there are as many, the next takes the place of the oldest, of the address that has most."`
+	MaxHandshakesPerAddress int `toml:"max_handshakes_per_address" doc:"Those of one address, of IPv6 those of one network of 64 bits."`
 
 	Role []Role `toml:"role" doc:"What the holders of certificates may do. The first table that fits a certificate decides; who fits none may do nothing. Each has a role and one of san, cn and fingerprint. A * in san and cn stands for one or more characters other than . @ / and :."`
 }
@@ -37,8 +37,8 @@ type Role struct {
 
 // Limits bounds what one client does.
 type Limits struct {
-	Calls          int `toml:"calls" doc:"Calls in flight. Those that only look, and destroy, have a quarter more, so that they work while others wait. At davit-ro.sock they are 96 at most."`
-	Watchers       int `toml:"watchers" doc:"Streams of events and logs. At davit-ro.sock they are 32 at most."`
+	Calls          int `toml:"calls" doc:"Calls in flight. Those that only look, and destroy, have a quarter more, so that they work while others wait. At davit-ro.sock, and of who has the role read, they are 96 at most."`
+	Watchers       int `toml:"watchers" doc:"Streams of events and logs. At davit-ro.sock, and of who has the role read, they are 32 at most."`
 	CallsPerSecond int `toml:"calls_per_second" doc:"Calls that may begin in a second, in the long run."`
 	Burst          int `toml:"burst" doc:"Calls that may begin at once after a pause."`
 }
@@ -101,11 +101,24 @@ func (t TLS) policy() (*auth.Policy, error) {
 	return auth.NewPolicy(source)
 }
 
+// CheckFiles looks at the files that a configuration names, as a start or a reload would: it tells what is wrong with those of
+// the network, where somebody may come in from there.
+func (c Config) CheckFiles() error {
+	if len(c.TLS.Listen) == 0 {
+		return nil
+	}
+	if _, err := c.TLS.policy(); err != nil {
+		return fmt.Errorf("open way in from the network: %w", err)
+	}
+	return nil
+}
+
 // limits of the connections.
 func (t TLS) limits() auth.NetworkLimits {
 	return auth.NetworkLimits{
 		Handshakes: t.MaxHandshakes, HandshakesPerAddress: t.MaxHandshakesPerAddress,
 		Connections: t.MaxConnections, ConnectionsPerClient: t.MaxConnectionsPerClient,
+		ConnectionsPerReader: min(t.MaxConnectionsPerClient, maxReadConnections),
 	}
 }
 

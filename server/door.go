@@ -13,6 +13,7 @@ import (
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"
 
+	davitv1 "github.com/davitd/davit/proto/davit/v1"
 	"github.com/davitd/davit/server/admin"
 	"github.com/davitd/davit/server/auth"
 	"github.com/davitd/davit/server/host"
@@ -61,7 +62,7 @@ func (s *Server) openSockets() error {
 	if err == nil && c.Socket.ReadOnly {
 		err = s.openDoor(doorway{
 			name: ReadOnlySocket, word: "read-only", mode: 0o666, gid: -1, grant: auth.ReadOnly,
-			connections: c.Socket.readLimits(), calls: readLimits(c.Limits.read().streams()), quota: c.Limits.read().quota(), services: s.services(true),
+			connections: c.Socket.readLimits(), calls: readLimits(c.Limits.read().streams(), s.table), quota: c.Limits.read().quota(), services: s.services(true),
 		})
 	}
 	if err == nil && len(c.TLS.Listen) > 0 {
@@ -70,7 +71,7 @@ func (s *Server) openSockets() error {
 	if err == nil && c.Socket.Admin {
 		err = s.openDoor(doorway{
 			name: RootSocket, word: "admin", mode: 0o600, gid: -1, grant: auth.Admin(-1),
-			calls: adminLimits(spareStreams), services: s.adminService,
+			calls: adminLimits(c.Limits.streams()), quota: c.Limits.quota(), services: s.adminService,
 		})
 	}
 	return err
@@ -93,7 +94,7 @@ func (s *Server) services(public bool) func(grpc.ServiceRegistrar) {
 	return func(r grpc.ServiceRegistrar) {
 		rpc.Register(r, s.engine, rpc.Options{
 			Version: s.options.Version, Caller: caller, Operates: operates, Logs: s.logs, Host: host.At("/"), Public: public,
-			Diagnose: s.diagnose,
+			Diagnose: func(ctx context.Context) ([]*davitv1.Finding, error) { return s.diagnose(ctx, public) },
 		})
 	}
 }

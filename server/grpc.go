@@ -30,13 +30,15 @@ const (
 	deaf  = 30 * time.Second
 )
 
-// Limits of a connection to the read-only socket, which every user of the host may open: together they bound what one
-// of them can make the daemon hold.
+// Limits of a connection to the read-only socket, which every user of the host may open, and of one from the network of who
+// has the role read: together they bound what one of them can make the daemon hold.
 const (
-	// maxReadCalls, of which a quarter more are let in, and maxReadWatchers are what one user has at most, whatever the
+	// maxReadCalls, of which a quarter more are let in, and maxReadWatchers are what one of them has at most, whatever the
 	// configuration allows.
 	maxReadCalls    = 96
 	maxReadWatchers = 32
+	// maxReadConnections are those of one certificate; at the socket it is socket.max_readers_per_user.
+	maxReadConnections = 8
 
 	maxReadMessage = 64 << 10 // no request to look holds a definition
 	maxReadHeaders = 8 << 10
@@ -65,36 +67,36 @@ func adminLimits(streams uint32) []grpc.ServerOption {
 }
 
 // readLimits are the limits of connections of those who may only look, their answers included; see [shelf].
-func readLimits(streams uint32) []grpc.ServerOption {
-	return []grpc.ServerOption{
+func readLimits(streams uint32, t auth.Table) []grpc.ServerOption {
+	return append(shelving(t),
 		grpc.MaxConcurrentStreams(streams),
 		grpc.MaxRecvMsgSize(maxReadMessage),
 		grpc.MaxHeaderListSize(maxReadHeaders),
 		grpc.StaticStreamWindowSize(readWindow),
 		grpc.StaticConnWindowSize(readWindow),
-		grpc.StatsHandler(shelves{garbage: new(collector)}),
-		grpc.ForceServerCodecV2(shelvingCodec{encoding.GetCodecV2(proto.Name)}),
-		grpc.ChainUnaryInterceptor(shelveAnswer),
-		grpc.ChainStreamInterceptor(shelveMessages),
-	}
+	)
 }
 
-// networkLimits are the limits of connections from the network, whoever is there: of all, and of the answers that a client
-// does not read.
-func networkLimits(streams uint32) []grpc.ServerOption {
-	return append(
-		adminLimits(streams),
+// networkLimits are the limits of connections from the network of those who may do more than look: whoever is there does not
+// make the daemon hold answers without end.
+func networkLimits(streams uint32, t auth.Table) []grpc.ServerOption {
+	return append(adminLimits(streams), shelving(t)...)
+}
+
+// shelving gives each connection a shelf for its answers.
+func shelving(t auth.Table) []grpc.ServerOption {
+	return []grpc.ServerOption{
 		grpc.StatsHandler(shelves{garbage: new(collector)}),
 		grpc.ForceServerCodecV2(shelvingCodec{encoding.GetCodecV2(proto.Name)}),
-		grpc.ChainUnaryInterceptor(placeAnswer),
+		grpc.ChainUnaryInterceptor(shelveAnswers(t)),
 		grpc.ChainStreamInterceptor(shelveMessages),
-	)
+	}
 }
 
 // newGRPC makes a server with the limits, the guard and the interceptors. What is recorded comes first: it tells what
 // became of a call after all others.
 func newGRPC(guard *auth.Guard, record *audit.Door, c *calls, limits []grpc.ServerOption) *grpc.Server {
-	guard.Denied = record.Denied
+	guard.Denied, guard.Limited = record.Denied, record.Limited
 	options := append(record.Options(),
 		grpc.ConnectionTimeout(handshakeLimit),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: leastPing, PermitWithoutStream: true}),

@@ -16,7 +16,8 @@ import (
 // NetworkDoor is what the way in from the network is called where clients are listed.
 const NetworkDoor = "network"
 
-// openNetwork listens on the network. Whoever looks only is told no more than at the read-only socket.
+// openNetwork listens on the network. Whoever looks only is told no more than at the read-only socket, and has the limits that
+// everybody has there: a server of its own.
 func (s *Server) openNetwork() error {
 	c := s.options.Config
 	policy, err := c.TLS.policy()
@@ -25,10 +26,15 @@ func (s *Server) openNetwork() error {
 	}
 	log := s.log.With(zap.String("socket", NetworkDoor))
 	s.network = auth.NewNetwork(policy, c.TLS.limits(), log)
-	d := doorway{
-		word: NetworkDoor, calls: networkLimits(c.Limits.streams()), quota: c.Limits.quota(), services: s.networkServices,
+	server, err := s.newServer(doorway{
+		word: NetworkDoor, calls: networkLimits(c.Limits.streams(), s.table), quota: c.Limits.quota(), services: s.networkServices,
+	}, s.network.Credentials())
+	if err != nil {
+		return err
 	}
-	server, err := s.newServer(d, s.network.Credentials())
+	readers, err := s.newServer(doorway{
+		word: NetworkDoor, calls: readLimits(c.Limits.read().streams(), s.table), quota: c.Limits.read().quota(), services: s.networkServices,
+	}, s.network.Credentials())
 	if err != nil {
 		return err
 	}
@@ -41,7 +47,8 @@ func (s *Server) openNetwork() error {
 		log.Info("davitd listens on the network", zap.Stringer("address", l.Addr()))
 		opened.sockets = append(opened.sockets, s.network.Listen(l))
 	}
-	s.doors = append(s.doors, opened) // what is open is closed with the rest
+	// What is open is closed with the rest.
+	s.doors = append(s.doors, opened, door{readers, []net.Listener{s.network.Readers()}})
 	if err != nil {
 		return fmt.Errorf("open way in from the network: %w", err)
 	}

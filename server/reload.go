@@ -6,12 +6,47 @@ import (
 
 	"go.uber.org/zap"
 
+	davitv1 "github.com/davitd/davit/proto/davit/v1"
 	"github.com/davitd/davit/server/auth"
 )
 
 // readAgain are the keys that hold when the configuration is read again; all others hold from the next start on.
 var readAgain = map[string]bool{
 	"tls.certificate": true, "tls.key": true, "tls.client_ca": true, "tls.revoked": true, "tls.role": true,
+}
+
+// ReloadFrom reads a configuration and takes it in, see [Server.Reload]. Why it could not is in the log, and told by those who
+// ask how the daemon is, until it can.
+func (s *Server) ReloadFrom(read func() (Config, error)) error {
+	c, err := read()
+	if err == nil {
+		err = s.Reload(c)
+	}
+	if err != nil {
+		s.log.Error("configuration is not read again; all stays as it was", zap.Error(err))
+		s.stale.Store(&err)
+		return err
+	}
+	s.stale.Store(nil)
+	return nil
+}
+
+// staleness is what is to be known of a configuration that could not be read again. Its fault, which may name files and
+// certificates, is not for the public.
+func (s *Server) staleness(public bool) []*davitv1.Finding {
+	err := s.stale.Load()
+	if err == nil {
+		return nil
+	}
+	f := &davitv1.Finding{
+		Subject: "configuration", Health: davitv1.Health_HEALTH_LIMITED, Seen: "it has a fault and could not be read again",
+		Disables: "what was changed in it since: certificates, roles and revocations are as they were",
+		Remedy:   "davitd --check tells the fault, as the daemon's log does; mend it and 'systemctl reload davitd'",
+	}
+	if !public {
+		f.Seen += ": " + (*err).Error()
+	}
+	return []*davitv1.Finding{f}
 }
 
 // Reload takes what may change without a new start from a configuration: who may call over the network. If it cannot be,

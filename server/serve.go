@@ -118,6 +118,9 @@ func (s *Server) Close() error {
 		}
 	}
 	s.doors = nil
+	if s.recorder != nil {
+		s.recorder.Close()
+	}
 	if s.audit != nil { // no call is left that it could record
 		errs = append(errs, s.audit.Close(), s.kernel.Close()) // the kernel may be slow
 		s.audit, s.kernel = nil, nil

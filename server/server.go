@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -22,6 +23,7 @@ import (
 	"github.com/davitd/davit/server/events"
 	"github.com/davitd/davit/server/host"
 	"github.com/davitd/davit/server/logs"
+	"github.com/davitd/davit/server/metric"
 	"github.com/davitd/davit/server/store"
 )
 
@@ -57,10 +59,12 @@ type Server struct {
 	audit    *audit.Log
 	kernel   *audit.Kernel // the kernel's audit; nil where nothing is handed to it
 	recorder *audit.Recorder
+	starts   *metric.Starts
 	table    auth.Table
 	clients  admin.Clients
 	gate     *admin.Gate
-	network  *auth.Network // nil where nobody comes in from the network
+	network  *auth.Network         // nil where nobody comes in from the network
+	stale    atomic.Pointer[error] // why the configuration could not be read again; nil when it could
 	calls    *calls
 	health   *health.Server
 	run      *runFolder
@@ -111,12 +115,14 @@ func (s *Server) openEngine() error {
 		return fmt.Errorf("open driver %q: %w", s.options.Config.Driver, err)
 	}
 	s.driver = d
+	s.starts = metric.NewStarts()
 	s.engine, err = engine.New(engine.Options{
 		Driver:  s.driver,
 		Store:   s.store,
 		Journal: s.journal,
 		Logger:  s.log,
 		Host:    domain.HostDefaults{Arch: host.Architecture(), NewUUID: domain.NewUUID},
+		Started: s.starts.Observe,
 	})
 	return err
 }

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
+	"github.com/davitd/davit/server/auth"
 )
 
 // Bounds of a [shelf]: bytes that lie on it, and calls that make something to be laid there.
@@ -123,26 +124,25 @@ func place(ctx context.Context, message any) (any, error) {
 	return shelve(m, free), nil
 }
 
-// shelveAnswer has few answers made at a time, and puts them on the shelf. Who waits for a domain is not counted: that
-// may be long, and the answer is small.
-func shelveAnswer(ctx context.Context, q any, call *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-	if s, ok := ctx.Value(shelfKey{}).(shelf); ok && call.FullMethod != davitv1.DomainService_WaitDomain_FullMethodName {
-		free, err := take(ctx, s.makers, 1)
+// shelveAnswers puts answers on the shelf, and of calls that only look, whose answers may be large, has few made at a time.
+// Who waits for a domain is not counted: that may be long, and the answer is small.
+func shelveAnswers(t auth.Table) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, q any, call *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+		s, ok := ctx.Value(shelfKey{}).(shelf)
+		looks := t[call.FullMethod] == davitv1.Access_ACCESS_READ && call.FullMethod != davitv1.DomainService_WaitDomain_FullMethodName
+		if ok && looks {
+			free, err := take(ctx, s.makers, 1)
+			if err != nil {
+				return nil, err
+			}
+			defer free()
+		}
+		answer, err := next(ctx, q)
 		if err != nil {
 			return nil, err
 		}
-		defer free()
+		return place(ctx, answer)
 	}
-	return placeAnswer(ctx, q, call, next)
-}
-
-// placeAnswer puts an answer on the shelf.
-func placeAnswer(ctx context.Context, q any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-	answer, err := next(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	return place(ctx, answer)
 }
 
 // shelveMessages puts what a stream sends on the shelf.

@@ -18,6 +18,9 @@ type Guard struct {
 	// Denied hears of calls that are denied when their head is read, before any interceptor knows of them. May be nil; it is
 	// set before the server answers.
 	Denied func(ctx context.Context, method string, err error)
+	// Limited hears of calls that are not begun because of a limit, of the quota or of connections, however many they are. May
+	// be nil; it is set before the server answers.
+	Limited func(ctx context.Context, method string, err error)
 	// Quota counts the calls of each client, and refuses those above the limits. May be nil; it is set before the server
 	// answers, and may be shared by servers.
 	Quota *Quota
@@ -93,13 +96,16 @@ func (g *Guard) Options() []grpc.ServerOption {
 // head looks at the head of a call.
 func (g *Guard) head(ctx context.Context, method string) (context.Context, error) {
 	p, _ := PeerOf(ctx)
-	if g.Quota != nil && p.over == nil {
+	if p.over != nil {
+		return ctx, g.limit(ctx, method, p.over)
+	}
+	if g.Quota != nil {
 		if err := g.Quota.spend(p, method); err != nil { // before Denied hears of it, whom nobody can flood so
-			return ctx, status(err)
+			return ctx, g.limit(ctx, method, err)
 		}
 	}
 	if err := g.Check(ctx, method); err != nil {
-		if g.Denied != nil && p.over == nil {
+		if g.Denied != nil {
 			g.Denied(ctx, method, err)
 		}
 		return ctx, status(err)
@@ -109,9 +115,17 @@ func (g *Guard) head(ctx context.Context, method string) (context.Context, error
 	}
 	end, err := g.Quota.begin(p, method, g.urgent(method))
 	if err != nil {
-		return ctx, status(err)
+		return ctx, g.limit(ctx, method, err)
 	}
 	return issue(ctx, end), nil
+}
+
+// limit refuses a call because of a limit.
+func (g *Guard) limit(ctx context.Context, method string, err error) error {
+	if g.Limited != nil {
+		g.Limited(ctx, method, err)
+	}
+	return status(err)
 }
 
 // urgent tells calls that have a reserve: with them a client finds out what it has done, and ends it.

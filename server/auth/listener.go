@@ -36,16 +36,16 @@ type counter struct {
 
 func newCounter(limits Limits) counter { return counter{limits: limits, users: make(map[string]int)} }
 
-// take counts a connection of a user, unless there are too many. Who is exempt has no limit, and counts.
-func (c *counter) take(user string, exempt bool) error {
+// take counts a connection of a user, unless there are too many, of all or of the user's. Who is exempt has no limit, and counts.
+func (c *counter) take(user string, perUser int, exempt bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !exempt {
 		if c.limits.Total > 0 && c.count >= c.limits.Total {
 			return reached(c.limits.TotalName, c.limits.Total, "connections of all clients are open")
 		}
-		if c.limits.PerUser > 0 && c.users[user] >= c.limits.PerUser {
-			return reached(c.limits.PerUserName, c.limits.PerUser, "connections of this client are open")
+		if perUser > 0 && c.users[user] >= perUser {
+			return reached(c.limits.PerUserName, perUser, "connections of this client are open")
 		}
 	}
 	c.count++
@@ -87,8 +87,8 @@ func (c *counter) giveOver() {
 
 // admit counts a connection and gives it back as one whose peer is known. One that is too many comes with the error that
 // its calls are refused with, and ends by itself soon; nil if there are too many of these, too.
-func (c *counter) admit(conn net.Conn, p Peer, user string, exempt bool) (*known, error) {
-	over := c.take(user, exempt)
+func (c *counter) admit(conn net.Conn, p Peer, user string, perUser int, exempt bool) (*known, error) {
+	over := c.take(user, perUser, exempt)
 	if over == nil {
 		return &known{Conn: conn, peer: p, free: sync.OnceFunc(func() { c.give(user) })}, nil
 	}
@@ -144,7 +144,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		}
 		p.Access = l.grant(p)
 		// Root has no limit of its own, so that others cannot lock it out.
-		admitted, over := l.count.admit(conn, p, p.Identity(), p.UID == 0)
+		admitted, over := l.count.admit(conn, p, p.Identity(), l.count.limits.PerUser, p.UID == 0)
 		if over != nil {
 			l.refusals.add(p, over)
 		}

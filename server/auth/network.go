@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,8 +21,8 @@ import (
 type NetworkLimits struct {
 	// Handshakes that are under way, and those of each address.
 	Handshakes, HandshakesPerAddress int
-	// Connections of all clients, and of each certificate.
-	Connections, ConnectionsPerClient int
+	// Connections of all clients, and of each certificate; of one by which its holder may only look, ConnectionsPerReader.
+	Connections, ConnectionsPerClient, ConnectionsPerReader int
 }
 
 // Network is the way in for clients on the network: TLS 1.3 in which both sides show a certificate, and nothing else. What
@@ -31,23 +30,23 @@ type NetworkLimits struct {
 // that are there already.
 type Network struct {
 	policy     atomic.Pointer[Policy]
-	handshakes counter
+	handshakes handshakes
 	clients    counter
 	refusals   refusals
+	perReader  int
+	readers    *branch // nil where who looks only is served like all others
 }
 
 // NewNetwork makes a way in.
 func NewNetwork(p *Policy, limits NetworkLimits, log *zap.Logger) *Network {
 	n := &Network{
-		handshakes: newCounter(Limits{
-			Total: limits.Handshakes, TotalName: "tls.max_handshakes",
-			PerUser: limits.HandshakesPerAddress, PerUserName: "tls.max_handshakes_per_address",
-		}),
+		handshakes: newHandshakes(limits.Handshakes, limits.HandshakesPerAddress),
 		clients: newCounter(Limits{
 			Total: limits.Connections, TotalName: "tls.max_connections",
 			PerUser: limits.ConnectionsPerClient, PerUserName: "tls.max_connections_per_client",
 		}),
-		refusals: refusals{log: log},
+		refusals:  refusals{log: log},
+		perReader: limits.ConnectionsPerReader,
 	}
 	n.policy.Store(p)
 	return n
@@ -72,29 +71,18 @@ func (l *networkListener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		address := conn.RemoteAddr().String()
-		host, _, err := net.SplitHostPort(address)
-		if err == nil {
-			err = l.network.handshakes.take(host, false)
+		s := &stranger{Conn: conn}
+		s.done = func() { l.network.handshakes.end(s) }
+		if s.origin, err = originOf(address); err == nil {
+			err = l.network.handshakes.begin(s)
 		}
 		if err != nil {
 			l.network.refusals.add(Peer{Kind: KindTLS, Address: address}, err)
 			_ = conn.Close()
 			continue
 		}
-		return &stranger{Conn: conn, done: sync.OnceFunc(func() { l.network.handshakes.give(host) })}, nil
+		return s, nil
 	}
-}
-
-// stranger is a connection before its handshake.
-type stranger struct {
-	net.Conn
-	done func()
-}
-
-// Close ends the connection.
-func (s *stranger) Close() error {
-	s.done()
-	return s.Conn.Close()
 }
 
 // Credentials make the handshakes of the listeners.
@@ -104,6 +92,9 @@ type networkCredentials struct{ network *Network }
 
 // ServerHandshake finds out who the client is. The time for it is the connection's deadline, which grpc sets.
 func (c networkCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	if h, ok := raw.(*handed); ok {
+		return h.Conn, h.info, nil
+	}
 	s, ok := raw.(*stranger)
 	if !ok {
 		return nil, nil, errors.New("connection is not one of the network's listeners")
@@ -111,23 +102,34 @@ func (c networkCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials
 	defer s.done()
 	conn, info, err := c.network.shake(s)
 	if err != nil {
+		if late := s.late.Load(); late != nil {
+			err = *late
+		}
 		c.network.refusals.add(Peer{Kind: KindTLS, Address: raw.RemoteAddr().String()}, err)
 		linger(s.Conn)
 		_ = s.Close()
 		return nil, nil, err
 	}
+	if readers := c.network.readers; readers != nil && looksOnly(info.holder) {
+		s.done() // it has shown its certificate, however long the other server takes
+		s.handed.Store(true)
+		if err := readers.hand(conn, info); err != nil {
+			return nil, nil, err
+		}
+		return nil, nil, credentials.ErrConnDispatched
+	}
 	return conn, info, nil
 }
 
 // shake makes the handshake.
-func (n *Network) shake(s *stranger) (net.Conn, credentials.AuthInfo, error) {
+func (n *Network) shake(s *stranger) (conn net.Conn, info holderInfo, err error) {
 	secured := tls.Server(s.Conn, n.policy.Load().config())
 	if err := secured.Handshake(); err != nil { //nolint:noctx // the connection has a deadline
-		return nil, nil, fmt.Errorf("shake hands: %w", err)
+		return nil, info, fmt.Errorf("shake hands: %w", err)
 	}
 	state := secured.ConnectionState()
 	if state.NegotiatedProtocol != protocol {
-		return nil, nil, fmt.Errorf("shake hands: the client speaks %q, want %q", state.NegotiatedProtocol, protocol)
+		return nil, info, fmt.Errorf("shake hands: the client speaks %q, want %q", state.NegotiatedProtocol, protocol)
 	}
 	h := &holder{
 		network: n, chain: state.PeerCertificates,
@@ -135,9 +137,13 @@ func (n *Network) shake(s *stranger) (net.Conn, credentials.AuthInfo, error) {
 			Kind: KindTLS, Certificate: describe(state.PeerCertificates[0]), Address: s.RemoteAddr().String(),
 		},
 	}
-	known, over := n.clients.admit(secured, h.peer, h.peer.Certificate.Fingerprint, false)
+	most := n.clients.limits.PerUser
+	if looksOnly(h) {
+		most = n.perReader
+	}
+	known, over := n.clients.admit(secured, h.peer, h.peer.Certificate.Fingerprint, most, false)
 	if known == nil {
-		return nil, nil, over
+		return nil, info, over
 	}
 	h.peer.over = over
 	common := credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity}

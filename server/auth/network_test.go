@@ -68,7 +68,7 @@ func policy(t *testing.T, s auth.Source) *auth.Policy {
 }
 
 // serveNetwork runs a server like [serve]'s for the network.
-func serveNetwork(t *testing.T, p *auth.Policy, limits auth.NetworkLimits) (*auth.Network, string) {
+func serveNetwork(t *testing.T, p *auth.Policy, limits auth.NetworkLimits, more ...grpc.ServerOption) (*auth.Network, string) {
 	t.Helper()
 	table, err := auth.NewTable()
 	if err != nil {
@@ -76,7 +76,7 @@ func serveNetwork(t *testing.T, p *auth.Policy, limits auth.NetworkLimits) (*aut
 	}
 	network := auth.NewNetwork(p, limits, zap.NewNop())
 	options := append(auth.NewGuard(table).Options(), grpc.Creds(network.Credentials()), grpc.ConnectionTimeout(testenv.Scale(5*time.Second)))
-	s := grpc.NewServer(options...)
+	s := grpc.NewServer(append(options, more...)...)
 	davitv1.RegisterDomainServiceServer(s, davitv1.UnimplementedDomainServiceServer{})
 	davitv1.RegisterEventServiceServer(s, davitv1.UnimplementedEventServiceServer{})
 	davitv1.RegisterConsoleServiceServer(s, davitv1.UnimplementedConsoleServiceServer{})

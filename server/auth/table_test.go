@@ -65,6 +65,7 @@ func TestEveryMethodSaysItsAccess(t *testing.T) {
 		"/davit.v1.LogService/RemoveLog":          davitv1.Access_ACCESS_ADMIN,
 		"/davit.v1.HostService/UpdateHost":        davitv1.Access_ACCESS_ADMIN,
 		"/davit.v1.AdminService/GetDaemon":        davitv1.Access_ACCESS_ADMIN,
+		"/davit.v1.AdminService/GetMetrics":       davitv1.Access_ACCESS_ADMIN,
 		"/davit.v1.AdminService/ListClients":      davitv1.Access_ACCESS_ADMIN,
 		"/davit.v1.AdminService/DisconnectClient": davitv1.Access_ACCESS_ADMIN,
 		// It shows nothing, and makes the daemon work as hard as the caller likes.
