@@ -21,12 +21,13 @@ type options struct {
 	cgroupRoot  string
 	logLevel    string
 	printConfig bool
+	check       bool
 	version     bool
 }
 
 const usage = `Usage: davitd [--config FILE] [--root DIR] [--driver lxc|fake] [--cgroup-root DIR]
               [--log-level LEVEL]
-       davitd --print-config | --version
+       davitd --print-config | --check | --version
 
 davitd runs Linux containers and answers on a unix socket. Without arguments it is
 the host's own daemon, which needs root: /etc/davit/davitd.toml, /var/lib/davit,
@@ -39,6 +40,8 @@ the host's own daemon, which needs root: /etc/davit/davitd.toml, /var/lib/davit,
   --cgroup-root DIR   folder below which the cgroups of domains are made
   --log-level LEVEL   least level that is logged: debug, info, warn or error
   --print-config      print the configuration, with what each key means, and end
+  --check             look at the configuration and the files that it names, say what
+                      is wrong with them, and end
   --version           print the version and end
 `
 
@@ -53,6 +56,7 @@ func parse(args []string, stdout io.Writer) (options, error) {
 	set.StringVar(&o.cgroupRoot, "cgroup-root", "", "")
 	set.StringVar(&o.logLevel, "log-level", "", "")
 	set.BoolVar(&o.printConfig, "print-config", false, "")
+	set.BoolVar(&o.check, "check", false, "")
 	set.BoolVar(&o.version, "version", false, "")
 	if err := set.Parse(args); errors.Is(err, errHelp) {
 		_, _ = fmt.Fprint(stdout, usage)

@@ -6,7 +6,7 @@
 //
 // It answers on davit.sock in its run folder. SIGTERM and SIGINT end it; its domains run on, and the next davitd on the same
 // folders finds them. So they do when it is killed. SIGHUP lets it read certificates and roles again; a configuration with a
-// fault changes nothing.
+// fault changes nothing, and the log, systemd's status of the unit and davit doctor tell of it.
 //
 // Exit codes: 0 it was told to end; 1 it could not go on; 2 what it was asked for cannot be (arguments, configuration,
 // rights); 3 another davitd has the state folder.
@@ -59,6 +59,13 @@ func run(args []string, stdout, stderr io.Writer, open driverMaker) int {
 	}
 	if o.printConfig {
 		_, _ = fmt.Fprint(stdout, config.TOML())
+		return exitOK
+	}
+	if o.check {
+		if err := config.CheckFiles(); err != nil {
+			return fail(stderr, err, exitUsage)
+		}
+		_, _ = fmt.Fprintln(stdout, "the configuration is good")
 		return exitOK
 	}
 	if err := allowed(config); err != nil {
@@ -120,6 +127,7 @@ func serve(config server.Config, again func() (server.Config, error), open drive
 		Config: config, Driver: open, Logger: log, Level: level, Version: version, Sockets: sockets,
 		Ready: func() {
 			warn(log, server.Notify("READY=1"))
+			go reload(ctx, hangups, again, s, log) // not before: systemd would take it for ready
 			if interval > 0 {
 				go server.Watchdog(ctx, interval, s.Alive, log)
 			}
@@ -128,7 +136,6 @@ func serve(config server.Config, again func() (server.Config, error), open drive
 	if err != nil {
 		return err
 	}
-	go reload(ctx, hangups, again, s, log)
 	told := make(chan struct{})
 	context.AfterFunc(ctx, func() {
 		defer close(told)
@@ -151,13 +158,7 @@ func reload(ctx context.Context, hangups <-chan os.Signal, again func() (server.
 			return
 		case <-hangups:
 		}
-		config, err := again()
-		if err == nil {
-			err = s.Reload(config)
-		}
-		if err != nil {
-			log.Error("configuration is not read again; all stays as it was", zap.Error(err))
-		}
+		warn(log, server.Reloading(func() error { return s.ReloadFrom(again) }))
 	}
 }
 
