@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/davitd/davit/domain"
@@ -14,15 +15,30 @@ func (e *Engine) RenameDomain(ctx context.Context, q *davitv1.RenameDomainReques
 		return nil, invalid("new_name", "%v", err)
 	}
 	return once(ctx, e, q, func(ctx context.Context) (*davitv1.RenameDomainResponse, error) {
-		return act(ctx, e, q.GetDomain(), "rename domain", func(_ context.Context, a *actor) (*davitv1.RenameDomainResponse, error) {
-			position, err := a.rename(q.GetNewName(), q.GetEtag())
-			if err != nil {
+		for {
+			r, err := act(ctx, e, q.GetDomain(), "rename domain", func(_ context.Context, a *actor) (*davitv1.RenameDomainResponse, error) {
+				position, err := a.rename(q.GetNewName(), q.GetEtag())
+				if err != nil {
+					return nil, err
+				}
+				return &davitv1.RenameDomainResponse{Domain: a.current.Load().info(), Position: position}, nil
+			})
+			open, undecided := errors.AsType[*undecidedError](err)
+			if !undecided {
+				return r, err
+			}
+			if err := e.await(ctx, open.outcome, "rename domain", q.GetNewName()); err != nil {
 				return nil, err
 			}
-			return &davitv1.RenameDomainResponse{Domain: a.current.Load().info(), Position: position}, nil
-		})
+		}
 	})
 }
+
+// undecidedError is the end of a job that has to be done again once it is decided who has a name. The caller waits for that, and
+// not the domain's actor.
+type undecidedError struct{ outcome <-chan struct{} }
+
+func (*undecidedError) Error() string { return "it is not decided yet who has the name" }
 
 // rename stores the definition under its new name. Until that is done the domain has both, so that nobody takes either.
 func (a *actor) rename(name, etag string) (*davitv1.EventPosition, error) {
@@ -47,17 +63,22 @@ func (a *actor) rename(name, etag string) (*davitv1.EventPosition, error) {
 		return nil, err
 	}
 	if rival := a.engine.table.reserve(a.entry, name); rival != nil {
-		return nil, taken(davitv1.ErrorReason_ERROR_REASON_NAME_IN_USE, name, rival.uuid, "domain %q already exists with uuid %s")
+		outcome, err := a.engine.table.stands(rival, "", name)
+		if err != nil {
+			return nil, err
+		}
+		return nil, &undecidedError{outcome}
 	}
-	position, err := a.rewrite(next, a.renamed(s, name),
+	defer func() { // whatever comes: who else wants one of the names waits for it
+		if a.called() == name {
+			a.engine.table.rename(a.entry, name, s.name)
+		} else {
+			a.engine.table.rename(a.entry, s.name, name)
+		}
+	}()
+	return a.rewrite(next, a.renamed(s, name),
 		func() error { return a.engine.store.Put(def) },
 		func() error { return a.putBack(s) })
-	if a.called() == name {
-		a.engine.table.rename(a.entry, name, s.name)
-	} else {
-		a.engine.table.rename(a.entry, s.name, name)
-	}
-	return position, err
 }
 
 // renamed are the events of a new name: the old one is told first.

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -33,6 +32,7 @@ type entry struct {
 	debt    debt
 	settled chan struct{} // closed when the claim is settled, by a first snapshot or by removal
 	removed chan struct{} // closed when the entry is no longer in the table
+	renamed chan struct{} // closed when it has one name again; nil while it has one. The table's mutex guards it
 
 	mu    sync.Mutex
 	actor *actor // nil while nothing happens
@@ -57,43 +57,6 @@ func (n *entry) load() *snapshot {
 		return s
 	}
 	return nil
-}
-
-// claim finds the entry of a uuid and name, or makes one. If the name or the UUID belongs to another domain the error
-// says so in libvirt's words; if another call is just making that one, its outcome is awaited.
-func (e *Engine) claim(ctx context.Context, uuid, name string) (*entry, error) {
-	for {
-		n, rival := e.table.claim(e, uuid, name)
-		if n != nil {
-			return n, nil
-		}
-		if rival == nil {
-			return nil, shuttingDown()
-		}
-		if rival.load() != nil {
-			return nil, rival.refuse(uuid, name)
-		}
-		outcome := rival.settled
-		if rival.current.Load() != nil {
-			outcome = rival.removed // it was a domain, and is about to leave
-		}
-		select {
-		case <-outcome:
-		case <-ctx.Done():
-			return nil, busy(name, "define domain", "define domain")
-		case <-e.closing:
-			return nil, shuttingDown()
-		}
-	}
-}
-
-// refuse says why a definition of that uuid and name cannot stand beside the entry.
-func (n *entry) refuse(uuid, name string) error {
-	if n.uuid == uuid {
-		return taken(davitv1.ErrorReason_ERROR_REASON_UUID_IN_USE, n.called(), n.uuid,
-			"domain %q is already defined with uuid %s")
-	}
-	return taken(davitv1.ErrorReason_ERROR_REASON_NAME_IN_USE, name, n.uuid, "domain %q already exists with uuid %s")
 }
 
 // claim gives the entry, or the one that stands in its way, or neither when the table is closed.
@@ -144,6 +107,7 @@ func (t *table) reserve(n *entry, name string) (rival *entry) {
 		return rival
 	}
 	t.enter(n, name)
+	n.renamed = make(chan struct{})
 	return nil
 }
 
@@ -153,6 +117,8 @@ func (t *table) rename(n *entry, name, free string) {
 	defer t.mu.Unlock()
 	t.leave(free)
 	n.name = name
+	close(n.renamed)
+	n.renamed = nil
 }
 
 // rival gives the domain of a uuid and name, nil if there is none, or says which other domain has one of them.
@@ -161,7 +127,10 @@ func (t *table) rival(uuid, name string) (*snapshot, error) {
 	byUUID, byName := t.byUUID[uuid], t.byName[name]
 	t.mu.RUnlock()
 	for _, n := range []*entry{byUUID, byName} {
-		if n != nil && (n.uuid != uuid || n.called() != name) && n.load() != nil {
+		if n == nil {
+			continue
+		}
+		if s := n.load(); s != nil && (s.uuid == uuid) != (s.name == name) {
 			return nil, n.refuse(uuid, name)
 		}
 	}
