@@ -19,7 +19,7 @@ func (a *app) admin() command {
 	return command{
 		name: "admin", help: "look at the daemon itself and steer it; for root",
 		commands: []command{
-			a.adminStatus(), a.adminLogLevel(), a.adminClients(), a.adminDisconnect(), a.adminDrain(), a.adminUndrain(),
+			a.adminStatus(), a.adminMetrics(), a.adminLogLevel(), a.adminClients(), a.adminDisconnect(), a.adminDrain(), a.adminUndrain(),
 		},
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 func (a *app) start() command {
 	var name string
-	var console, paused, dryRun, verbose bool
+	var console, paused, dryRun, verbose, timing bool
 	return command{
 		name: "start", help: "start a (previously defined) inactive domain",
 		operands: []operand{domainOperand(&name)},
@@ -20,8 +20,9 @@ func (a *app) start() command {
 			f.BoolVar(&paused, "paused", false, "leave the guest paused after boot")
 			f.BoolVar(&dryRun, "dry-run", false, "start nothing; print what a start would do, an operation a line")
 			f.BoolVarP(&verbose, "verbose", "v", false, "with --dry-run: the system calls, too")
+			f.BoolVar(&timing, "timing", false, "tell where the time of the start went, in the daemon")
 		},
-		exclusive: [][2]string{{"dry-run", "console"}},
+		exclusive: [][2]string{{"dry-run", "console"}, {"dry-run", "timing"}},
 		run: func(ctx context.Context, _ *pflag.FlagSet) error {
 			if console && !isTerminal(a.in) {
 				return errNoTTY()
@@ -44,10 +45,15 @@ func (a *app) start() command {
 			case dryRun:
 				a.print("%s", resp.GetPlan())
 				return nil
+			case a.notation != text && timing:
+				return a.show(messages(resp.GetPhases()))
 			case a.notation != text:
 				return a.show(resp.GetDomain())
 			}
 			a.extra("Domain '%s' started\n", name)
+			if timing {
+				a.printPhases(resp.GetPhases())
+			}
 			if !console {
 				return nil
 			}

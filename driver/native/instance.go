@@ -22,6 +22,7 @@ import (
 // instance is one run of a domain. The host is asked anew each time; what is remembered here is what cannot be asked for:
 // that the container was ended by force, and that its monitor was lost.
 type instance struct {
+	phases  phases // of its start
 	d       *Driver
 	spec    driver.Spec
 	folder  *os.File

@@ -111,9 +111,11 @@ func (s *start) do(ctx context.Context) error {
 		if err := s.d.takeStep(step.operation); err != nil {
 			return startFailed(s.spec.Definition.GetName(), step.operation, err)
 		}
+		begun := time.Now()
 		if err := step.take(ctx); err != nil {
 			return startFailed(s.spec.Definition.GetName(), step.operation, err)
 		}
+		s.i.phases.took(step.operation, begun)
 	}
 	return nil
 }

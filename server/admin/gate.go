@@ -22,6 +22,7 @@ var asks = map[string]bool{
 	davitv1.AuditService_ReadAudit_FullMethodName:        true,
 
 	davitv1.AdminService_GetDaemon_FullMethodName:        true,
+	davitv1.AdminService_GetMetrics_FullMethodName:       true,
 	davitv1.AdminService_SetLogLevel_FullMethodName:      true,
 	davitv1.AdminService_ListClients_FullMethodName:      true,
 	davitv1.AdminService_DisconnectClient_FullMethodName: true,

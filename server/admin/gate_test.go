@@ -23,6 +23,7 @@ func TestWhatADrainRefuses(t *testing.T) {
 		"/davit.v1.LogService/ListLogs":           true,
 		"/davit.v1.AuditService/ReadAudit":        true,
 		"/davit.v1.AdminService/GetDaemon":        true,
+		"/davit.v1.AdminService/GetMetrics":       true,
 		"/davit.v1.AdminService/SetLogLevel":      true,
 		"/davit.v1.AdminService/ListClients":      true,
 		"/davit.v1.AdminService/DisconnectClient": true,

@@ -32,6 +32,8 @@ type Options struct {
 	Gate *Gate
 	// Census counts domains, those that are active, and what is being done to them.
 	Census func() (domains, active, jobs int)
+	// Metrics are what was measured since the daemon was started.
+	Metrics func() []*davitv1.Histogram
 }
 
 // Service is AdminService.
@@ -66,6 +68,11 @@ func (s *Service) GetDaemon(_ context.Context, q *davitv1.GetDaemonRequest) (*da
 		Clients: uint32(clients), Calls: uint32(calls), Domains: uint32(domains), ActiveDomains: uint32(active),
 		MemoryBytes: memory, Instance: s.options.Instance,
 	}, nil
+}
+
+// GetMetrics tells what was measured.
+func (s *Service) GetMetrics(context.Context, *davitv1.GetMetricsRequest) (*davitv1.GetMetricsResponse, error) {
+	return &davitv1.GetMetricsResponse{Histograms: s.options.Metrics()}, nil
 }
 
 // resident is the memory that the process has.

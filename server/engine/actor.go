@@ -34,6 +34,7 @@ type actor struct {
 	told   *davitv1.EventPosition // of the last event of the domain
 	kept   uint64                 // last of the driver's events that is stored
 	acked  uint64                 // last of them that was acknowledged
+	phases []*davitv1.StartPhase  // of the last start, until they are told
 
 	retry   *time.Timer
 	backoff time.Duration

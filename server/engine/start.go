@@ -18,13 +18,13 @@ func (e *Engine) StartDomain(ctx context.Context, q *davitv1.StartDomainRequest)
 	if q.GetDryRun() {
 		return e.plan(ctx, q)
 	}
-	return once(ctx, e, q, func(ctx context.Context) (*davitv1.StartDomainResponse, error) {
+	return once(arrived(ctx), e, q, func(ctx context.Context) (*davitv1.StartDomainResponse, error) {
 		return act(ctx, e, q.GetDomain(), "start domain", func(ctx context.Context, a *actor) (*davitv1.StartDomainResponse, error) {
 			position, err := a.startStored(ctx, q.GetPaused())
 			if err != nil {
 				return nil, err
 			}
-			return &davitv1.StartDomainResponse{Domain: a.current.Load().info(), Position: position}, nil
+			return &davitv1.StartDomainResponse{Domain: a.current.Load().info(), Position: position, Phases: a.tellPhases()}, nil
 		})
 	})
 }
@@ -53,7 +53,7 @@ func (e *Engine) plan(ctx context.Context, q *davitv1.StartDomainRequest) (*davi
 // CreateDomain starts a domain that is gone when it stops. A domain that is defined already is started with the given
 // definition for this run.
 func (e *Engine) CreateDomain(ctx context.Context, q *davitv1.CreateDomainRequest) (*davitv1.CreateDomainResponse, error) {
-	return once(ctx, e, q, func(ctx context.Context) (*davitv1.CreateDomainResponse, error) {
+	return once(arrived(ctx), e, q, func(ctx context.Context) (*davitv1.CreateDomainResponse, error) {
 		def, warnings, err := e.admit(ctx, q.GetSource(), q.GetStrict())
 		if err != nil {
 			return nil, err
@@ -73,7 +73,7 @@ func (e *Engine) CreateDomain(ctx context.Context, q *davitv1.CreateDomainReques
 				return nil, err
 			}
 			return &davitv1.CreateDomainResponse{
-				Domain: a.current.Load().info(), Warnings: warnings, Position: position,
+				Domain: a.current.Load().info(), Warnings: warnings, Position: position, Phases: a.tellPhases(),
 			}, nil
 		})
 	})
@@ -96,6 +96,7 @@ func (a *actor) startStored(ctx context.Context, paused bool) (*davitv1.EventPos
 // start makes a run. What is about to be done is stored first, so that a daemon that is killed meanwhile can look for
 // it; the event is told when the driver's own event comes.
 func (a *actor) start(ctx context.Context, next snapshot, action domain.Action, def *davitv1.Domain, paused bool) (*davitv1.EventPosition, error) {
+	phases := newPhases(ctx)
 	to, err := next.next(action)
 	if err != nil {
 		return nil, err
@@ -114,10 +115,12 @@ func (a *actor) start(ctx context.Context, next snapshot, action domain.Action, 
 	a.show(next)
 	ctx, over := a.interruptible(ctx)
 	defer over()
+	phases.end(phasePrepare)
 	instance, err := a.engine.driver.Start(ctx, spec)
 	if err != nil {
 		return nil, a.fail(startFailed(a.name, whole(ctx, err)))
 	}
+	phases.started(instance)
 	a.attach(instance)
 	if err := a.launched(ctx, instance); err != nil {
 		return nil, a.fail(startFailed(a.name, a.abandon(instance, whole(ctx, err))))
@@ -128,6 +131,11 @@ func (a *actor) start(ctx context.Context, next snapshot, action domain.Action, 
 	if _, err := a.settle(); err != nil {
 		return nil, err
 	}
+	phases.end(phaseAnswer)
+	if phases.asked {
+		a.phases = phases.list
+	}
+	a.engine.observe(phases)
 	return a.told, nil
 }
 

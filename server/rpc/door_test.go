@@ -183,6 +183,7 @@ func (d *daemon) serve() {
 			c := d.engine.Census()
 			return c.Domains, c.Active, c.Jobs
 		},
+		Metrics: func() []*davitv1.Histogram { return nil },
 	})
 	d.listener = bufconn.Listen(256 << 10)
 	server, listener := d.server, d.listener

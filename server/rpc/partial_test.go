@@ -111,6 +111,7 @@ func good() map[string]proto.Message {
 		"RemoveLog":        &davitv1.RemoveLogRequest{Domain: "web"},
 		"ReadAudit":        &davitv1.ReadAuditRequest{Domain: "web", Since: timestamppb.Now(), Tail: new(uint32(5))},
 		"GetDaemon":        &davitv1.GetDaemonRequest{},
+		"GetMetrics":       &davitv1.GetMetricsRequest{},
 		"SetLogLevel":      &davitv1.SetLogLevelRequest{Level: davitv1.LogLevel_LOG_LEVEL_DEBUG},
 		"ListClients":      &davitv1.ListClientsRequest{},
 		"DisconnectClient": &davitv1.DisconnectClientRequest{Id: 7},
@@ -300,7 +301,7 @@ func TestUnknownFields(t *testing.T) {
 		"ListProcesses": true, "WatchEvents": true, "GetEventPosition": true, "GetVersion": true, "GetHost": true,
 		"ConvertDefinition": true, "GetDomainJob": true, "ListFilesystems": true, "ListDomainStats": true, "ListInterfaces": true, "ListBlockDevices": true,
 		"GetCapabilities": true, "GetSysinfo": true, "GetHostStats": true, "DiagnoseHost": true,
-		"GetDaemon": true, "ListClients": true,
+		"GetDaemon": true, "GetMetrics": true, "ListClients": true,
 	}
 	unknown := protoreflect.RawFields{0xf8, 0xff, 0x01, 0x01} // field 4095, varint 1
 	for _, m := range methods(t) {

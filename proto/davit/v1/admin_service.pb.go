@@ -259,6 +259,180 @@ func (x *GetDaemonResponse) GetInstance() string {
 	return ""
 }
 
+// GetMetricsRequest asks for the metrics.
+type GetMetricsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetMetricsRequest) Reset() {
+	*x = GetMetricsRequest{}
+	mi := &file_davit_v1_admin_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetMetricsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetMetricsRequest) ProtoMessage() {}
+
+func (x *GetMetricsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_davit_v1_admin_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetMetricsRequest.ProtoReflect.Descriptor instead.
+func (*GetMetricsRequest) Descriptor() ([]byte, []int) {
+	return file_davit_v1_admin_service_proto_rawDescGZIP(), []int{2}
+}
+
+// GetMetricsResponse has the metrics.
+type GetMetricsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In order of their names and labels.
+	Histograms    []*Histogram `protobuf:"bytes,1,rep,name=histograms" json:"histograms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetMetricsResponse) Reset() {
+	*x = GetMetricsResponse{}
+	mi := &file_davit_v1_admin_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetMetricsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetMetricsResponse) ProtoMessage() {}
+
+func (x *GetMetricsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_davit_v1_admin_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetMetricsResponse.ProtoReflect.Descriptor instead.
+func (*GetMetricsResponse) Descriptor() ([]byte, []int) {
+	return file_davit_v1_admin_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *GetMetricsResponse) GetHistograms() []*Histogram {
+	if x != nil {
+		return x.Histograms
+	}
+	return nil
+}
+
+// Histogram tells how many of what was measured were how large.
+type Histogram struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What was measured, in the manner of OpenMetrics: "davit_start_phase_seconds".
+	Name string `protobuf:"bytes,1,opt,name=name" json:"name,omitempty"`
+	// The same in words.
+	Help string `protobuf:"bytes,2,opt,name=help" json:"help,omitempty"`
+	// Which of several with this name: phase="make container".
+	Labels map[string]string `protobuf:"bytes,3,rep,name=labels" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Upper bounds of the buckets, rising. A last bucket has no bound.
+	Bounds []float64 `protobuf:"fixed64,4,rep,packed,name=bounds" json:"bounds,omitempty"`
+	// How many were not above the bound of the same index and above the one before; one more than there are bounds.
+	Counts []uint64 `protobuf:"varint,5,rep,packed,name=counts" json:"counts,omitempty"`
+	// Sum of all.
+	Sum           float64 `protobuf:"fixed64,6,opt,name=sum" json:"sum,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Histogram) Reset() {
+	*x = Histogram{}
+	mi := &file_davit_v1_admin_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Histogram) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Histogram) ProtoMessage() {}
+
+func (x *Histogram) ProtoReflect() protoreflect.Message {
+	mi := &file_davit_v1_admin_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Histogram.ProtoReflect.Descriptor instead.
+func (*Histogram) Descriptor() ([]byte, []int) {
+	return file_davit_v1_admin_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Histogram) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Histogram) GetHelp() string {
+	if x != nil {
+		return x.Help
+	}
+	return ""
+}
+
+func (x *Histogram) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *Histogram) GetBounds() []float64 {
+	if x != nil {
+		return x.Bounds
+	}
+	return nil
+}
+
+func (x *Histogram) GetCounts() []uint64 {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+func (x *Histogram) GetSum() float64 {
+	if x != nil {
+		return x.Sum
+	}
+	return 0
+}
+
 // SetLogLevelRequest gives the level.
 type SetLogLevelRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -270,7 +444,7 @@ type SetLogLevelRequest struct {
 
 func (x *SetLogLevelRequest) Reset() {
 	*x = SetLogLevelRequest{}
-	mi := &file_davit_v1_admin_service_proto_msgTypes[2]
+	mi := &file_davit_v1_admin_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -282,7 +456,7 @@ func (x *SetLogLevelRequest) String() string {
 func (*SetLogLevelRequest) ProtoMessage() {}
 
 func (x *SetLogLevelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_admin_service_proto_msgTypes[2]
+	mi := &file_davit_v1_admin_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -295,7 +469,7 @@ func (x *SetLogLevelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLogLevelRequest.ProtoReflect.Descriptor instead.
 func (*SetLogLevelRequest) Descriptor() ([]byte, []int) {
-	return file_davit_v1_admin_service_proto_rawDescGZIP(), []int{2}
+	return file_davit_v1_admin_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *SetLogLevelRequest) GetLevel() LogLevel {
@@ -316,7 +490,7 @@ type SetLogLevelResponse struct {
 
 func (x *SetLogLevelResponse) Reset() {
 	*x = SetLogLevelResponse{}
-	mi := &file_davit_v1_admin_service_proto_msgTypes[3]
+	mi := &file_davit_v1_admin_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -328,7 +502,7 @@ func (x *SetLogLevelResponse) String() string {
 func (*SetLogLevelResponse) ProtoMessage() {}
 
 func (x *SetLogLevelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_admin_service_proto_msgTypes[3]
+	mi := &file_davit_v1_admin_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -341,7 +515,7 @@ func (x *SetLogLevelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLogLevelResponse.ProtoReflect.Descriptor instead.
 func (*SetLogLevelResponse) Descriptor() ([]byte, []int) {
-	return file_davit_v1_admin_service_proto_rawDescGZIP(), []int{3}
+	return file_davit_v1_admin_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SetLogLevelResponse) GetPrevious() LogLevel {
@@ -360,7 +534,7 @@ type ListClientsRequest struct {
 
 func (x *ListClientsRequest) Reset() {
 	*x = ListClientsRequest{}
-	mi := &file_davit_v1_admin_service_proto_msgTypes[4]
+	mi := &file_davit_v1_admin_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -372,7 +546,7 @@ func (x *ListClientsRequest) String() string {
 func (*ListClientsRequest) ProtoMessage() {}
 
 func (x *ListClientsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_admin_service_proto_msgTypes[4]
+	mi := &file_davit_v1_admin_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -385,7 +559,7 @@ func (x *ListClientsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListClientsRequest.ProtoReflect.Descriptor instead.
 func (*ListClientsRequest) Descriptor() ([]byte, []int) {
-	return file_davit_v1_admin_service_proto_rawDescGZIP(), []int{4}
+	return file_davit_v1_admin_service_proto_rawDescGZIP(), []int{7}
 }
 
 // ListClientsResponse lists connections.
@@ -399,7 +573,7 @@ type ListClientsResponse struct {
 
 func (x *ListClientsResponse) Reset() {
 	*x = ListClientsResponse{}
-	mi := &file_davit_v1_admin_service_proto_msgTypes[5]
+	mi := &file_davit_v1_admin_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -411,7 +585,7 @@ func (x *ListClientsResponse) String() string {
 func (*ListClientsResponse) ProtoMessage() {}
 
 func (x *ListClientsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_admin_service_proto_msgTypes[5]
+	mi := &file_davit_v1_admin_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -424,7 +598,7 @@ func (x *ListClientsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListClientsResponse.ProtoReflect.Descriptor instead.
 func (*ListClientsResponse) Descriptor() ([]byte, []int) {
-	return file_davit_v1_admin_service_proto_rawDescGZIP(), []int{5}
+	return file_davit_v1_admin_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListClientsResponse) GetClients() []*ConnectedClient {
@@ -463,7 +637,7 @@ type ConnectedClient struct {
 
 func (x *ConnectedClient) Reset() {
 	*x = ConnectedClient{}
-	mi := &file_davit_v1_admin_service_proto_msgTypes[6]
+	mi := &file_davit_v1_admin_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -475,7 +649,7 @@ func (x *ConnectedClient) String() string {
 func (*ConnectedClient) ProtoMessage() {}
 
 func (x *ConnectedClient) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_admin_service_proto_msgTypes[6]
+	mi := &file_davit_v1_admin_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -488,7 +662,7 @@ func (x *ConnectedClient) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectedClient.ProtoReflect.Descriptor instead.
 func (*ConnectedClient) Descriptor() ([]byte, []int) {
-	return file_davit_v1_admin_service_proto_rawDescGZIP(), []int{6}
+	return file_davit_v1_admin_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ConnectedClient) GetId() uint64 {
@@ -572,7 +746,7 @@ type DisconnectClientRequest struct {
 
 func (x *DisconnectClientRequest) Reset() {
 	*x = DisconnectClientRequest{}
-	mi := &file_davit_v1_admin_service_proto_msgTypes[7]
+	mi := &file_davit_v1_admin_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -584,7 +758,7 @@ func (x *DisconnectClientRequest) String() string {
 func (*DisconnectClientRequest) ProtoMessage() {}
 
 func (x *DisconnectClientRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_admin_service_proto_msgTypes[7]
+	mi := &file_davit_v1_admin_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -597,7 +771,7 @@ func (x *DisconnectClientRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectClientRequest.ProtoReflect.Descriptor instead.
 func (*DisconnectClientRequest) Descriptor() ([]byte, []int) {
-	return file_davit_v1_admin_service_proto_rawDescGZIP(), []int{7}
+	return file_davit_v1_admin_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DisconnectClientRequest) GetId() uint64 {
@@ -616,7 +790,7 @@ type DisconnectClientResponse struct {
 
 func (x *DisconnectClientResponse) Reset() {
 	*x = DisconnectClientResponse{}
-	mi := &file_davit_v1_admin_service_proto_msgTypes[8]
+	mi := &file_davit_v1_admin_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -628,7 +802,7 @@ func (x *DisconnectClientResponse) String() string {
 func (*DisconnectClientResponse) ProtoMessage() {}
 
 func (x *DisconnectClientResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_admin_service_proto_msgTypes[8]
+	mi := &file_davit_v1_admin_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -641,7 +815,7 @@ func (x *DisconnectClientResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectClientResponse.ProtoReflect.Descriptor instead.
 func (*DisconnectClientResponse) Descriptor() ([]byte, []int) {
-	return file_davit_v1_admin_service_proto_rawDescGZIP(), []int{8}
+	return file_davit_v1_admin_service_proto_rawDescGZIP(), []int{11}
 }
 
 // DrainRequest asks to drain.
@@ -655,7 +829,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_davit_v1_admin_service_proto_msgTypes[9]
+	mi := &file_davit_v1_admin_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -667,7 +841,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_admin_service_proto_msgTypes[9]
+	mi := &file_davit_v1_admin_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -680,7 +854,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_davit_v1_admin_service_proto_rawDescGZIP(), []int{9}
+	return file_davit_v1_admin_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DrainRequest) GetTimeout() *durationpb.Duration {
@@ -701,7 +875,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_davit_v1_admin_service_proto_msgTypes[10]
+	mi := &file_davit_v1_admin_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -713,7 +887,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_admin_service_proto_msgTypes[10]
+	mi := &file_davit_v1_admin_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -726,7 +900,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_davit_v1_admin_service_proto_rawDescGZIP(), []int{10}
+	return file_davit_v1_admin_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DrainResponse) GetAwaited() uint32 {
@@ -745,7 +919,7 @@ type UndrainRequest struct {
 
 func (x *UndrainRequest) Reset() {
 	*x = UndrainRequest{}
-	mi := &file_davit_v1_admin_service_proto_msgTypes[11]
+	mi := &file_davit_v1_admin_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -757,7 +931,7 @@ func (x *UndrainRequest) String() string {
 func (*UndrainRequest) ProtoMessage() {}
 
 func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_admin_service_proto_msgTypes[11]
+	mi := &file_davit_v1_admin_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -770,7 +944,7 @@ func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainRequest.ProtoReflect.Descriptor instead.
 func (*UndrainRequest) Descriptor() ([]byte, []int) {
-	return file_davit_v1_admin_service_proto_rawDescGZIP(), []int{11}
+	return file_davit_v1_admin_service_proto_rawDescGZIP(), []int{14}
 }
 
 // UndrainResponse tells that they are let in.
@@ -782,7 +956,7 @@ type UndrainResponse struct {
 
 func (x *UndrainResponse) Reset() {
 	*x = UndrainResponse{}
-	mi := &file_davit_v1_admin_service_proto_msgTypes[12]
+	mi := &file_davit_v1_admin_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -794,7 +968,7 @@ func (x *UndrainResponse) String() string {
 func (*UndrainResponse) ProtoMessage() {}
 
 func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_admin_service_proto_msgTypes[12]
+	mi := &file_davit_v1_admin_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -807,7 +981,7 @@ func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainResponse.ProtoReflect.Descriptor instead.
 func (*UndrainResponse) Descriptor() ([]byte, []int) {
-	return file_davit_v1_admin_service_proto_rawDescGZIP(), []int{12}
+	return file_davit_v1_admin_service_proto_rawDescGZIP(), []int{15}
 }
 
 var File_davit_v1_admin_service_proto protoreflect.FileDescriptor
@@ -828,7 +1002,22 @@ const file_davit_v1_admin_service_proto_rawDesc = "" +
 	"\x0eactive_domains\x18\t \x01(\rR\ractiveDomains\x12!\n" +
 	"\fmemory_bytes\x18\n" +
 	" \x01(\x04R\vmemoryBytes\x12\x1a\n" +
-	"\binstance\x18\v \x01(\tR\binstance\">\n" +
+	"\binstance\x18\v \x01(\tR\binstance\"\x13\n" +
+	"\x11GetMetricsRequest\"I\n" +
+	"\x12GetMetricsResponse\x123\n" +
+	"\n" +
+	"histograms\x18\x01 \x03(\v2\x13.davit.v1.HistogramR\n" +
+	"histograms\"\xe9\x01\n" +
+	"\tHistogram\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04help\x18\x02 \x01(\tR\x04help\x127\n" +
+	"\x06labels\x18\x03 \x03(\v2\x1f.davit.v1.Histogram.LabelsEntryR\x06labels\x12\x16\n" +
+	"\x06bounds\x18\x04 \x03(\x01R\x06bounds\x12\x16\n" +
+	"\x06counts\x18\x05 \x03(\x04R\x06counts\x12\x10\n" +
+	"\x03sum\x18\x06 \x01(\x01R\x03sum\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\">\n" +
 	"\x12SetLogLevelRequest\x12(\n" +
 	"\x05level\x18\x01 \x01(\x0e2\x12.davit.v1.LogLevelR\x05level\"E\n" +
 	"\x13SetLogLevelResponse\x12.\n" +
@@ -862,9 +1051,11 @@ const file_davit_v1_admin_service_proto_rawDesc = "" +
 	"\x0fLOG_LEVEL_DEBUG\x10\x01\x12\x12\n" +
 	"\x0eLOG_LEVEL_INFO\x10\x02\x12\x12\n" +
 	"\x0eLOG_LEVEL_WARN\x10\x03\x12\x13\n" +
-	"\x0fLOG_LEVEL_ERROR\x10\x042\xe5\x03\n" +
+	"\x0fLOG_LEVEL_ERROR\x10\x042\xb4\x04\n" +
 	"\fAdminService\x12J\n" +
-	"\tGetDaemon\x12\x1a.davit.v1.GetDaemonRequest\x1a\x1b.davit.v1.GetDaemonResponse\"\x04\xe0\xce\x18\x03\x12P\n" +
+	"\tGetDaemon\x12\x1a.davit.v1.GetDaemonRequest\x1a\x1b.davit.v1.GetDaemonResponse\"\x04\xe0\xce\x18\x03\x12M\n" +
+	"\n" +
+	"GetMetrics\x12\x1b.davit.v1.GetMetricsRequest\x1a\x1c.davit.v1.GetMetricsResponse\"\x04\xe0\xce\x18\x03\x12P\n" +
 	"\vSetLogLevel\x12\x1c.davit.v1.SetLogLevelRequest\x1a\x1d.davit.v1.SetLogLevelResponse\"\x04\xe0\xce\x18\x03\x12P\n" +
 	"\vListClients\x12\x1c.davit.v1.ListClientsRequest\x1a\x1d.davit.v1.ListClientsResponse\"\x04\xe0\xce\x18\x03\x12_\n" +
 	"\x10DisconnectClient\x12!.davit.v1.DisconnectClientRequest\x1a\".davit.v1.DisconnectClientResponse\"\x04\xe0\xce\x18\x03\x12>\n" +
@@ -884,50 +1075,58 @@ func file_davit_v1_admin_service_proto_rawDescGZIP() []byte {
 }
 
 var file_davit_v1_admin_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_davit_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_davit_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_davit_v1_admin_service_proto_goTypes = []any{
 	(LogLevel)(0),                    // 0: davit.v1.LogLevel
 	(*GetDaemonRequest)(nil),         // 1: davit.v1.GetDaemonRequest
 	(*GetDaemonResponse)(nil),        // 2: davit.v1.GetDaemonResponse
-	(*SetLogLevelRequest)(nil),       // 3: davit.v1.SetLogLevelRequest
-	(*SetLogLevelResponse)(nil),      // 4: davit.v1.SetLogLevelResponse
-	(*ListClientsRequest)(nil),       // 5: davit.v1.ListClientsRequest
-	(*ListClientsResponse)(nil),      // 6: davit.v1.ListClientsResponse
-	(*ConnectedClient)(nil),          // 7: davit.v1.ConnectedClient
-	(*DisconnectClientRequest)(nil),  // 8: davit.v1.DisconnectClientRequest
-	(*DisconnectClientResponse)(nil), // 9: davit.v1.DisconnectClientResponse
-	(*DrainRequest)(nil),             // 10: davit.v1.DrainRequest
-	(*DrainResponse)(nil),            // 11: davit.v1.DrainResponse
-	(*UndrainRequest)(nil),           // 12: davit.v1.UndrainRequest
-	(*UndrainResponse)(nil),          // 13: davit.v1.UndrainResponse
-	(*timestamppb.Timestamp)(nil),    // 14: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 15: google.protobuf.Duration
+	(*GetMetricsRequest)(nil),        // 3: davit.v1.GetMetricsRequest
+	(*GetMetricsResponse)(nil),       // 4: davit.v1.GetMetricsResponse
+	(*Histogram)(nil),                // 5: davit.v1.Histogram
+	(*SetLogLevelRequest)(nil),       // 6: davit.v1.SetLogLevelRequest
+	(*SetLogLevelResponse)(nil),      // 7: davit.v1.SetLogLevelResponse
+	(*ListClientsRequest)(nil),       // 8: davit.v1.ListClientsRequest
+	(*ListClientsResponse)(nil),      // 9: davit.v1.ListClientsResponse
+	(*ConnectedClient)(nil),          // 10: davit.v1.ConnectedClient
+	(*DisconnectClientRequest)(nil),  // 11: davit.v1.DisconnectClientRequest
+	(*DisconnectClientResponse)(nil), // 12: davit.v1.DisconnectClientResponse
+	(*DrainRequest)(nil),             // 13: davit.v1.DrainRequest
+	(*DrainResponse)(nil),            // 14: davit.v1.DrainResponse
+	(*UndrainRequest)(nil),           // 15: davit.v1.UndrainRequest
+	(*UndrainResponse)(nil),          // 16: davit.v1.UndrainResponse
+	nil,                              // 17: davit.v1.Histogram.LabelsEntry
+	(*timestamppb.Timestamp)(nil),    // 18: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 19: google.protobuf.Duration
 }
 var file_davit_v1_admin_service_proto_depIdxs = []int32{
-	14, // 0: davit.v1.GetDaemonResponse.started:type_name -> google.protobuf.Timestamp
+	18, // 0: davit.v1.GetDaemonResponse.started:type_name -> google.protobuf.Timestamp
 	0,  // 1: davit.v1.GetDaemonResponse.log_level:type_name -> davit.v1.LogLevel
-	0,  // 2: davit.v1.SetLogLevelRequest.level:type_name -> davit.v1.LogLevel
-	0,  // 3: davit.v1.SetLogLevelResponse.previous:type_name -> davit.v1.LogLevel
-	7,  // 4: davit.v1.ListClientsResponse.clients:type_name -> davit.v1.ConnectedClient
-	14, // 5: davit.v1.ConnectedClient.connected:type_name -> google.protobuf.Timestamp
-	15, // 6: davit.v1.DrainRequest.timeout:type_name -> google.protobuf.Duration
-	1,  // 7: davit.v1.AdminService.GetDaemon:input_type -> davit.v1.GetDaemonRequest
-	3,  // 8: davit.v1.AdminService.SetLogLevel:input_type -> davit.v1.SetLogLevelRequest
-	5,  // 9: davit.v1.AdminService.ListClients:input_type -> davit.v1.ListClientsRequest
-	8,  // 10: davit.v1.AdminService.DisconnectClient:input_type -> davit.v1.DisconnectClientRequest
-	10, // 11: davit.v1.AdminService.Drain:input_type -> davit.v1.DrainRequest
-	12, // 12: davit.v1.AdminService.Undrain:input_type -> davit.v1.UndrainRequest
-	2,  // 13: davit.v1.AdminService.GetDaemon:output_type -> davit.v1.GetDaemonResponse
-	4,  // 14: davit.v1.AdminService.SetLogLevel:output_type -> davit.v1.SetLogLevelResponse
-	6,  // 15: davit.v1.AdminService.ListClients:output_type -> davit.v1.ListClientsResponse
-	9,  // 16: davit.v1.AdminService.DisconnectClient:output_type -> davit.v1.DisconnectClientResponse
-	11, // 17: davit.v1.AdminService.Drain:output_type -> davit.v1.DrainResponse
-	13, // 18: davit.v1.AdminService.Undrain:output_type -> davit.v1.UndrainResponse
-	13, // [13:19] is the sub-list for method output_type
-	7,  // [7:13] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	5,  // 2: davit.v1.GetMetricsResponse.histograms:type_name -> davit.v1.Histogram
+	17, // 3: davit.v1.Histogram.labels:type_name -> davit.v1.Histogram.LabelsEntry
+	0,  // 4: davit.v1.SetLogLevelRequest.level:type_name -> davit.v1.LogLevel
+	0,  // 5: davit.v1.SetLogLevelResponse.previous:type_name -> davit.v1.LogLevel
+	10, // 6: davit.v1.ListClientsResponse.clients:type_name -> davit.v1.ConnectedClient
+	18, // 7: davit.v1.ConnectedClient.connected:type_name -> google.protobuf.Timestamp
+	19, // 8: davit.v1.DrainRequest.timeout:type_name -> google.protobuf.Duration
+	1,  // 9: davit.v1.AdminService.GetDaemon:input_type -> davit.v1.GetDaemonRequest
+	3,  // 10: davit.v1.AdminService.GetMetrics:input_type -> davit.v1.GetMetricsRequest
+	6,  // 11: davit.v1.AdminService.SetLogLevel:input_type -> davit.v1.SetLogLevelRequest
+	8,  // 12: davit.v1.AdminService.ListClients:input_type -> davit.v1.ListClientsRequest
+	11, // 13: davit.v1.AdminService.DisconnectClient:input_type -> davit.v1.DisconnectClientRequest
+	13, // 14: davit.v1.AdminService.Drain:input_type -> davit.v1.DrainRequest
+	15, // 15: davit.v1.AdminService.Undrain:input_type -> davit.v1.UndrainRequest
+	2,  // 16: davit.v1.AdminService.GetDaemon:output_type -> davit.v1.GetDaemonResponse
+	4,  // 17: davit.v1.AdminService.GetMetrics:output_type -> davit.v1.GetMetricsResponse
+	7,  // 18: davit.v1.AdminService.SetLogLevel:output_type -> davit.v1.SetLogLevelResponse
+	9,  // 19: davit.v1.AdminService.ListClients:output_type -> davit.v1.ListClientsResponse
+	12, // 20: davit.v1.AdminService.DisconnectClient:output_type -> davit.v1.DisconnectClientResponse
+	14, // 21: davit.v1.AdminService.Drain:output_type -> davit.v1.DrainResponse
+	16, // 22: davit.v1.AdminService.Undrain:output_type -> davit.v1.UndrainResponse
+	16, // [16:23] is the sub-list for method output_type
+	9,  // [9:16] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_davit_v1_admin_service_proto_init() }
@@ -942,7 +1141,7 @@ func file_davit_v1_admin_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_davit_v1_admin_service_proto_rawDesc), len(file_davit_v1_admin_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   13,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

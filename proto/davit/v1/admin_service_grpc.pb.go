@@ -22,6 +22,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	AdminService_GetDaemon_FullMethodName        = "/davit.v1.AdminService/GetDaemon"
+	AdminService_GetMetrics_FullMethodName       = "/davit.v1.AdminService/GetMetrics"
 	AdminService_SetLogLevel_FullMethodName      = "/davit.v1.AdminService/SetLogLevel"
 	AdminService_ListClients_FullMethodName      = "/davit.v1.AdminService/ListClients"
 	AdminService_DisconnectClient_FullMethodName = "/davit.v1.AdminService/DisconnectClient"
@@ -38,6 +39,8 @@ const (
 type AdminServiceClient interface {
 	// GetDaemon tells about the daemon.
 	GetDaemon(ctx context.Context, in *GetDaemonRequest, opts ...grpc.CallOption) (*GetDaemonResponse, error)
+	// GetMetrics tells what the daemon counts and measures while it works, since it was started.
+	GetMetrics(ctx context.Context, in *GetMetricsRequest, opts ...grpc.CallOption) (*GetMetricsResponse, error)
 	// SetLogLevel changes what the daemon logs until it is started anew.
 	SetLogLevel(ctx context.Context, in *SetLogLevelRequest, opts ...grpc.CallOption) (*SetLogLevelResponse, error)
 	// ListClients lists the connections.
@@ -65,6 +68,16 @@ func (c *adminServiceClient) GetDaemon(ctx context.Context, in *GetDaemonRequest
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetDaemonResponse)
 	err := c.cc.Invoke(ctx, AdminService_GetDaemon_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) GetMetrics(ctx context.Context, in *GetMetricsRequest, opts ...grpc.CallOption) (*GetMetricsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetMetricsResponse)
+	err := c.cc.Invoke(ctx, AdminService_GetMetrics_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -130,6 +143,8 @@ func (c *adminServiceClient) Undrain(ctx context.Context, in *UndrainRequest, op
 type AdminServiceServer interface {
 	// GetDaemon tells about the daemon.
 	GetDaemon(context.Context, *GetDaemonRequest) (*GetDaemonResponse, error)
+	// GetMetrics tells what the daemon counts and measures while it works, since it was started.
+	GetMetrics(context.Context, *GetMetricsRequest) (*GetMetricsResponse, error)
 	// SetLogLevel changes what the daemon logs until it is started anew.
 	SetLogLevel(context.Context, *SetLogLevelRequest) (*SetLogLevelResponse, error)
 	// ListClients lists the connections.
@@ -155,6 +170,9 @@ type UnimplementedAdminServiceServer struct{}
 
 func (UnimplementedAdminServiceServer) GetDaemon(context.Context, *GetDaemonRequest) (*GetDaemonResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDaemon not implemented")
+}
+func (UnimplementedAdminServiceServer) GetMetrics(context.Context, *GetMetricsRequest) (*GetMetricsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetMetrics not implemented")
 }
 func (UnimplementedAdminServiceServer) SetLogLevel(context.Context, *SetLogLevelRequest) (*SetLogLevelResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetLogLevel not implemented")
@@ -206,6 +224,24 @@ func _AdminService_GetDaemon_Handler(srv interface{}, ctx context.Context, dec f
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AdminServiceServer).GetDaemon(ctx, req.(*GetDaemonRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_GetMetrics_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetMetricsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).GetMetrics(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_GetMetrics_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).GetMetrics(ctx, req.(*GetMetricsRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -310,6 +346,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetDaemon",
 			Handler:    _AdminService_GetDaemon_Handler,
+		},
+		{
+			MethodName: "GetMetrics",
+			Handler:    _AdminService_GetMetrics_Handler,
 		},
 		{
 			MethodName: "SetLogLevel",

@@ -977,7 +977,9 @@ type CreateDomainResponse struct {
 	// What is not honoured.
 	Warnings []*Warning `protobuf:"bytes,2,rep,name=warnings" json:"warnings,omitempty"`
 	// Position of the event that tells it.
-	Position      *EventPosition `protobuf:"bytes,3,opt,name=position" json:"position,omitempty"`
+	Position *EventPosition `protobuf:"bytes,3,opt,name=position" json:"position,omitempty"`
+	// Where the time went: see StartDomainResponse.
+	Phases        []*StartPhase `protobuf:"bytes,4,rep,name=phases" json:"phases,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1029,6 +1031,13 @@ func (x *CreateDomainResponse) GetWarnings() []*Warning {
 func (x *CreateDomainResponse) GetPosition() *EventPosition {
 	if x != nil {
 		return x.Position
+	}
+	return nil
+}
+
+func (x *CreateDomainResponse) GetPhases() []*StartPhase {
+	if x != nil {
+		return x.Phases
 	}
 	return nil
 }
@@ -4142,11 +4151,12 @@ const file_davit_v1_domain_service_proto_rawDesc = "" +
 	"\x06strict\x18\x02 \x01(\bR\x06strict\x12\x16\n" +
 	"\x06paused\x18\x03 \x01(\bR\x06paused\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x04 \x01(\tR\trequestId\"\xa8\x01\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\"\xd6\x01\n" +
 	"\x14CreateDomainResponse\x12,\n" +
 	"\x06domain\x18\x01 \x01(\v2\x14.davit.v1.DomainInfoR\x06domain\x12-\n" +
 	"\bwarnings\x18\x02 \x03(\v2\x11.davit.v1.WarningR\bwarnings\x123\n" +
-	"\bposition\x18\x03 \x01(\v2\x17.davit.v1.EventPositionR\bposition\"\xab\x01\n" +
+	"\bposition\x18\x03 \x01(\v2\x17.davit.v1.EventPositionR\bposition\x12,\n" +
+	"\x06phases\x18\x04 \x03(\v2\x14.davit.v1.StartPhaseR\x06phases\"\xab\x01\n" +
 	"\x12StartDomainRequest\x12+\n" +
 	"\x06domain\x18\x01 \x01(\v2\x13.davit.v1.DomainRefR\x06domain\x12\x16\n" +
 	"\x06paused\x18\x02 \x01(\bR\x06paused\x12\x17\n" +
@@ -4521,129 +4531,130 @@ var file_davit_v1_domain_service_proto_depIdxs = []int32{
 	6,   // 15: davit.v1.CreateDomainResponse.domain:type_name -> davit.v1.DomainInfo
 	5,   // 16: davit.v1.CreateDomainResponse.warnings:type_name -> davit.v1.Warning
 	66,  // 17: davit.v1.CreateDomainResponse.position:type_name -> davit.v1.EventPosition
-	67,  // 18: davit.v1.StartDomainRequest.domain:type_name -> davit.v1.DomainRef
-	6,   // 19: davit.v1.StartDomainResponse.domain:type_name -> davit.v1.DomainInfo
-	66,  // 20: davit.v1.StartDomainResponse.position:type_name -> davit.v1.EventPosition
-	15,  // 21: davit.v1.StartDomainResponse.phases:type_name -> davit.v1.StartPhase
-	65,  // 22: davit.v1.StartPhase.begun:type_name -> google.protobuf.Duration
-	65,  // 23: davit.v1.StartPhase.took:type_name -> google.protobuf.Duration
-	67,  // 24: davit.v1.ShutdownDomainRequest.domain:type_name -> davit.v1.DomainRef
-	1,   // 25: davit.v1.ShutdownDomainRequest.mode:type_name -> davit.v1.ShutdownMode
-	66,  // 26: davit.v1.ShutdownDomainResponse.position:type_name -> davit.v1.EventPosition
-	67,  // 27: davit.v1.RebootDomainRequest.domain:type_name -> davit.v1.DomainRef
-	1,   // 28: davit.v1.RebootDomainRequest.mode:type_name -> davit.v1.ShutdownMode
-	66,  // 29: davit.v1.RebootDomainResponse.position:type_name -> davit.v1.EventPosition
-	67,  // 30: davit.v1.DestroyDomainRequest.domain:type_name -> davit.v1.DomainRef
-	65,  // 31: davit.v1.DestroyDomainRequest.grace:type_name -> google.protobuf.Duration
-	66,  // 32: davit.v1.DestroyDomainResponse.position:type_name -> davit.v1.EventPosition
-	67,  // 33: davit.v1.SuspendDomainRequest.domain:type_name -> davit.v1.DomainRef
-	66,  // 34: davit.v1.SuspendDomainResponse.position:type_name -> davit.v1.EventPosition
-	67,  // 35: davit.v1.ResumeDomainRequest.domain:type_name -> davit.v1.DomainRef
-	66,  // 36: davit.v1.ResumeDomainResponse.position:type_name -> davit.v1.EventPosition
-	67,  // 37: davit.v1.GetDomainRequest.domain:type_name -> davit.v1.DomainRef
-	0,   // 38: davit.v1.GetDomainRequest.view:type_name -> davit.v1.DomainView
-	6,   // 39: davit.v1.GetDomainResponse.domain:type_name -> davit.v1.DomainInfo
-	66,  // 40: davit.v1.GetDomainResponse.position:type_name -> davit.v1.EventPosition
-	61,  // 41: davit.v1.DomainFilter.states:type_name -> davit.v1.DomainState
-	28,  // 42: davit.v1.ListDomainsRequest.filter:type_name -> davit.v1.DomainFilter
-	0,   // 43: davit.v1.ListDomainsRequest.view:type_name -> davit.v1.DomainView
-	6,   // 44: davit.v1.ListDomainsResponse.domains:type_name -> davit.v1.DomainInfo
-	66,  // 45: davit.v1.ListDomainsResponse.position:type_name -> davit.v1.EventPosition
-	67,  // 46: davit.v1.GetDomainXMLRequest.domain:type_name -> davit.v1.DomainRef
-	67,  // 47: davit.v1.DiffDomainRequest.domain:type_name -> davit.v1.DomainRef
-	4,   // 48: davit.v1.DiffDomainRequest.source:type_name -> davit.v1.DefinitionSource
-	3,   // 49: davit.v1.DiffDomainRequest.against:type_name -> davit.v1.Affect
-	6,   // 50: davit.v1.DiffDomainResponse.domain:type_name -> davit.v1.DomainInfo
-	35,  // 51: davit.v1.DiffDomainResponse.changes:type_name -> davit.v1.FieldChange
-	5,   // 52: davit.v1.DiffDomainResponse.warnings:type_name -> davit.v1.Warning
-	2,   // 53: davit.v1.FieldChange.effect:type_name -> davit.v1.ChangeEffect
-	67,  // 54: davit.v1.UpdateDomainRequest.domain:type_name -> davit.v1.DomainRef
-	68,  // 55: davit.v1.UpdateDomainRequest.update_mask:type_name -> google.protobuf.FieldMask
-	3,   // 56: davit.v1.UpdateDomainRequest.affect:type_name -> davit.v1.Affect
-	60,  // 57: davit.v1.UpdateDomainRequest.definition:type_name -> davit.v1.Domain
-	6,   // 58: davit.v1.UpdateDomainResponse.domain:type_name -> davit.v1.DomainInfo
-	66,  // 59: davit.v1.UpdateDomainResponse.position:type_name -> davit.v1.EventPosition
-	67,  // 60: davit.v1.WaitDomainRequest.domain:type_name -> davit.v1.DomainRef
-	61,  // 61: davit.v1.WaitDomainRequest.states:type_name -> davit.v1.DomainState
-	6,   // 62: davit.v1.WaitDomainResponse.domain:type_name -> davit.v1.DomainInfo
-	67,  // 63: davit.v1.GetDomainStatsRequest.domain:type_name -> davit.v1.DomainRef
-	42,  // 64: davit.v1.GetDomainStatsResponse.stats:type_name -> davit.v1.DomainStats
-	63,  // 65: davit.v1.DomainStats.time:type_name -> google.protobuf.Timestamp
-	65,  // 66: davit.v1.DomainStats.cpu_time:type_name -> google.protobuf.Duration
-	65,  // 67: davit.v1.DomainStats.user_time:type_name -> google.protobuf.Duration
-	65,  // 68: davit.v1.DomainStats.system_time:type_name -> google.protobuf.Duration
-	65,  // 69: davit.v1.DomainStats.per_cpu_time:type_name -> google.protobuf.Duration
-	69,  // 70: davit.v1.DomainStats.interfaces:type_name -> davit.v1.InterfaceStatus
-	70,  // 71: davit.v1.DomainStats.block_devices:type_name -> davit.v1.BlockDeviceStatus
-	67,  // 72: davit.v1.ListProcessesRequest.domain:type_name -> davit.v1.DomainRef
-	45,  // 73: davit.v1.ListProcessesResponse.processes:type_name -> davit.v1.Process
-	67,  // 74: davit.v1.SignalProcessRequest.domain:type_name -> davit.v1.DomainRef
-	67,  // 75: davit.v1.RenameDomainRequest.domain:type_name -> davit.v1.DomainRef
-	6,   // 76: davit.v1.RenameDomainResponse.domain:type_name -> davit.v1.DomainInfo
-	66,  // 77: davit.v1.RenameDomainResponse.position:type_name -> davit.v1.EventPosition
-	67,  // 78: davit.v1.ResetDomainRequest.domain:type_name -> davit.v1.DomainRef
-	6,   // 79: davit.v1.ResetDomainResponse.domain:type_name -> davit.v1.DomainInfo
-	66,  // 80: davit.v1.ResetDomainResponse.position:type_name -> davit.v1.EventPosition
-	67,  // 81: davit.v1.GetDomainJobRequest.domain:type_name -> davit.v1.DomainRef
-	63,  // 82: davit.v1.GetDomainJobResponse.since:type_name -> google.protobuf.Timestamp
-	67,  // 83: davit.v1.ListFilesystemsRequest.domain:type_name -> davit.v1.DomainRef
-	56,  // 84: davit.v1.ListFilesystemsResponse.filesystems:type_name -> davit.v1.MountedFilesystem
-	67,  // 85: davit.v1.ListDomainStatsRequest.domains:type_name -> davit.v1.DomainRef
-	28,  // 86: davit.v1.ListDomainStatsRequest.filter:type_name -> davit.v1.DomainFilter
-	59,  // 87: davit.v1.ListDomainStatsResponse.measurements:type_name -> davit.v1.DomainMeasurement
-	6,   // 88: davit.v1.DomainMeasurement.domain:type_name -> davit.v1.DomainInfo
-	42,  // 89: davit.v1.DomainMeasurement.stats:type_name -> davit.v1.DomainStats
-	7,   // 90: davit.v1.DomainService.DefineDomain:input_type -> davit.v1.DefineDomainRequest
-	9,   // 91: davit.v1.DomainService.UndefineDomain:input_type -> davit.v1.UndefineDomainRequest
-	11,  // 92: davit.v1.DomainService.CreateDomain:input_type -> davit.v1.CreateDomainRequest
-	13,  // 93: davit.v1.DomainService.StartDomain:input_type -> davit.v1.StartDomainRequest
-	16,  // 94: davit.v1.DomainService.ShutdownDomain:input_type -> davit.v1.ShutdownDomainRequest
-	18,  // 95: davit.v1.DomainService.RebootDomain:input_type -> davit.v1.RebootDomainRequest
-	20,  // 96: davit.v1.DomainService.DestroyDomain:input_type -> davit.v1.DestroyDomainRequest
-	22,  // 97: davit.v1.DomainService.SuspendDomain:input_type -> davit.v1.SuspendDomainRequest
-	24,  // 98: davit.v1.DomainService.ResumeDomain:input_type -> davit.v1.ResumeDomainRequest
-	26,  // 99: davit.v1.DomainService.GetDomain:input_type -> davit.v1.GetDomainRequest
-	29,  // 100: davit.v1.DomainService.ListDomains:input_type -> davit.v1.ListDomainsRequest
-	33,  // 101: davit.v1.DomainService.DiffDomain:input_type -> davit.v1.DiffDomainRequest
-	31,  // 102: davit.v1.DomainService.GetDomainXML:input_type -> davit.v1.GetDomainXMLRequest
-	36,  // 103: davit.v1.DomainService.UpdateDomain:input_type -> davit.v1.UpdateDomainRequest
-	38,  // 104: davit.v1.DomainService.WaitDomain:input_type -> davit.v1.WaitDomainRequest
-	48,  // 105: davit.v1.DomainService.RenameDomain:input_type -> davit.v1.RenameDomainRequest
-	50,  // 106: davit.v1.DomainService.ResetDomain:input_type -> davit.v1.ResetDomainRequest
-	52,  // 107: davit.v1.DomainService.GetDomainJob:input_type -> davit.v1.GetDomainJobRequest
-	54,  // 108: davit.v1.DomainService.ListFilesystems:input_type -> davit.v1.ListFilesystemsRequest
-	57,  // 109: davit.v1.DomainService.ListDomainStats:input_type -> davit.v1.ListDomainStatsRequest
-	40,  // 110: davit.v1.DomainService.GetDomainStats:input_type -> davit.v1.GetDomainStatsRequest
-	43,  // 111: davit.v1.DomainService.ListProcesses:input_type -> davit.v1.ListProcessesRequest
-	46,  // 112: davit.v1.DomainService.SignalProcess:input_type -> davit.v1.SignalProcessRequest
-	8,   // 113: davit.v1.DomainService.DefineDomain:output_type -> davit.v1.DefineDomainResponse
-	10,  // 114: davit.v1.DomainService.UndefineDomain:output_type -> davit.v1.UndefineDomainResponse
-	12,  // 115: davit.v1.DomainService.CreateDomain:output_type -> davit.v1.CreateDomainResponse
-	14,  // 116: davit.v1.DomainService.StartDomain:output_type -> davit.v1.StartDomainResponse
-	17,  // 117: davit.v1.DomainService.ShutdownDomain:output_type -> davit.v1.ShutdownDomainResponse
-	19,  // 118: davit.v1.DomainService.RebootDomain:output_type -> davit.v1.RebootDomainResponse
-	21,  // 119: davit.v1.DomainService.DestroyDomain:output_type -> davit.v1.DestroyDomainResponse
-	23,  // 120: davit.v1.DomainService.SuspendDomain:output_type -> davit.v1.SuspendDomainResponse
-	25,  // 121: davit.v1.DomainService.ResumeDomain:output_type -> davit.v1.ResumeDomainResponse
-	27,  // 122: davit.v1.DomainService.GetDomain:output_type -> davit.v1.GetDomainResponse
-	30,  // 123: davit.v1.DomainService.ListDomains:output_type -> davit.v1.ListDomainsResponse
-	34,  // 124: davit.v1.DomainService.DiffDomain:output_type -> davit.v1.DiffDomainResponse
-	32,  // 125: davit.v1.DomainService.GetDomainXML:output_type -> davit.v1.GetDomainXMLResponse
-	37,  // 126: davit.v1.DomainService.UpdateDomain:output_type -> davit.v1.UpdateDomainResponse
-	39,  // 127: davit.v1.DomainService.WaitDomain:output_type -> davit.v1.WaitDomainResponse
-	49,  // 128: davit.v1.DomainService.RenameDomain:output_type -> davit.v1.RenameDomainResponse
-	51,  // 129: davit.v1.DomainService.ResetDomain:output_type -> davit.v1.ResetDomainResponse
-	53,  // 130: davit.v1.DomainService.GetDomainJob:output_type -> davit.v1.GetDomainJobResponse
-	55,  // 131: davit.v1.DomainService.ListFilesystems:output_type -> davit.v1.ListFilesystemsResponse
-	58,  // 132: davit.v1.DomainService.ListDomainStats:output_type -> davit.v1.ListDomainStatsResponse
-	41,  // 133: davit.v1.DomainService.GetDomainStats:output_type -> davit.v1.GetDomainStatsResponse
-	44,  // 134: davit.v1.DomainService.ListProcesses:output_type -> davit.v1.ListProcessesResponse
-	47,  // 135: davit.v1.DomainService.SignalProcess:output_type -> davit.v1.SignalProcessResponse
-	113, // [113:136] is the sub-list for method output_type
-	90,  // [90:113] is the sub-list for method input_type
-	90,  // [90:90] is the sub-list for extension type_name
-	90,  // [90:90] is the sub-list for extension extendee
-	0,   // [0:90] is the sub-list for field type_name
+	15,  // 18: davit.v1.CreateDomainResponse.phases:type_name -> davit.v1.StartPhase
+	67,  // 19: davit.v1.StartDomainRequest.domain:type_name -> davit.v1.DomainRef
+	6,   // 20: davit.v1.StartDomainResponse.domain:type_name -> davit.v1.DomainInfo
+	66,  // 21: davit.v1.StartDomainResponse.position:type_name -> davit.v1.EventPosition
+	15,  // 22: davit.v1.StartDomainResponse.phases:type_name -> davit.v1.StartPhase
+	65,  // 23: davit.v1.StartPhase.begun:type_name -> google.protobuf.Duration
+	65,  // 24: davit.v1.StartPhase.took:type_name -> google.protobuf.Duration
+	67,  // 25: davit.v1.ShutdownDomainRequest.domain:type_name -> davit.v1.DomainRef
+	1,   // 26: davit.v1.ShutdownDomainRequest.mode:type_name -> davit.v1.ShutdownMode
+	66,  // 27: davit.v1.ShutdownDomainResponse.position:type_name -> davit.v1.EventPosition
+	67,  // 28: davit.v1.RebootDomainRequest.domain:type_name -> davit.v1.DomainRef
+	1,   // 29: davit.v1.RebootDomainRequest.mode:type_name -> davit.v1.ShutdownMode
+	66,  // 30: davit.v1.RebootDomainResponse.position:type_name -> davit.v1.EventPosition
+	67,  // 31: davit.v1.DestroyDomainRequest.domain:type_name -> davit.v1.DomainRef
+	65,  // 32: davit.v1.DestroyDomainRequest.grace:type_name -> google.protobuf.Duration
+	66,  // 33: davit.v1.DestroyDomainResponse.position:type_name -> davit.v1.EventPosition
+	67,  // 34: davit.v1.SuspendDomainRequest.domain:type_name -> davit.v1.DomainRef
+	66,  // 35: davit.v1.SuspendDomainResponse.position:type_name -> davit.v1.EventPosition
+	67,  // 36: davit.v1.ResumeDomainRequest.domain:type_name -> davit.v1.DomainRef
+	66,  // 37: davit.v1.ResumeDomainResponse.position:type_name -> davit.v1.EventPosition
+	67,  // 38: davit.v1.GetDomainRequest.domain:type_name -> davit.v1.DomainRef
+	0,   // 39: davit.v1.GetDomainRequest.view:type_name -> davit.v1.DomainView
+	6,   // 40: davit.v1.GetDomainResponse.domain:type_name -> davit.v1.DomainInfo
+	66,  // 41: davit.v1.GetDomainResponse.position:type_name -> davit.v1.EventPosition
+	61,  // 42: davit.v1.DomainFilter.states:type_name -> davit.v1.DomainState
+	28,  // 43: davit.v1.ListDomainsRequest.filter:type_name -> davit.v1.DomainFilter
+	0,   // 44: davit.v1.ListDomainsRequest.view:type_name -> davit.v1.DomainView
+	6,   // 45: davit.v1.ListDomainsResponse.domains:type_name -> davit.v1.DomainInfo
+	66,  // 46: davit.v1.ListDomainsResponse.position:type_name -> davit.v1.EventPosition
+	67,  // 47: davit.v1.GetDomainXMLRequest.domain:type_name -> davit.v1.DomainRef
+	67,  // 48: davit.v1.DiffDomainRequest.domain:type_name -> davit.v1.DomainRef
+	4,   // 49: davit.v1.DiffDomainRequest.source:type_name -> davit.v1.DefinitionSource
+	3,   // 50: davit.v1.DiffDomainRequest.against:type_name -> davit.v1.Affect
+	6,   // 51: davit.v1.DiffDomainResponse.domain:type_name -> davit.v1.DomainInfo
+	35,  // 52: davit.v1.DiffDomainResponse.changes:type_name -> davit.v1.FieldChange
+	5,   // 53: davit.v1.DiffDomainResponse.warnings:type_name -> davit.v1.Warning
+	2,   // 54: davit.v1.FieldChange.effect:type_name -> davit.v1.ChangeEffect
+	67,  // 55: davit.v1.UpdateDomainRequest.domain:type_name -> davit.v1.DomainRef
+	68,  // 56: davit.v1.UpdateDomainRequest.update_mask:type_name -> google.protobuf.FieldMask
+	3,   // 57: davit.v1.UpdateDomainRequest.affect:type_name -> davit.v1.Affect
+	60,  // 58: davit.v1.UpdateDomainRequest.definition:type_name -> davit.v1.Domain
+	6,   // 59: davit.v1.UpdateDomainResponse.domain:type_name -> davit.v1.DomainInfo
+	66,  // 60: davit.v1.UpdateDomainResponse.position:type_name -> davit.v1.EventPosition
+	67,  // 61: davit.v1.WaitDomainRequest.domain:type_name -> davit.v1.DomainRef
+	61,  // 62: davit.v1.WaitDomainRequest.states:type_name -> davit.v1.DomainState
+	6,   // 63: davit.v1.WaitDomainResponse.domain:type_name -> davit.v1.DomainInfo
+	67,  // 64: davit.v1.GetDomainStatsRequest.domain:type_name -> davit.v1.DomainRef
+	42,  // 65: davit.v1.GetDomainStatsResponse.stats:type_name -> davit.v1.DomainStats
+	63,  // 66: davit.v1.DomainStats.time:type_name -> google.protobuf.Timestamp
+	65,  // 67: davit.v1.DomainStats.cpu_time:type_name -> google.protobuf.Duration
+	65,  // 68: davit.v1.DomainStats.user_time:type_name -> google.protobuf.Duration
+	65,  // 69: davit.v1.DomainStats.system_time:type_name -> google.protobuf.Duration
+	65,  // 70: davit.v1.DomainStats.per_cpu_time:type_name -> google.protobuf.Duration
+	69,  // 71: davit.v1.DomainStats.interfaces:type_name -> davit.v1.InterfaceStatus
+	70,  // 72: davit.v1.DomainStats.block_devices:type_name -> davit.v1.BlockDeviceStatus
+	67,  // 73: davit.v1.ListProcessesRequest.domain:type_name -> davit.v1.DomainRef
+	45,  // 74: davit.v1.ListProcessesResponse.processes:type_name -> davit.v1.Process
+	67,  // 75: davit.v1.SignalProcessRequest.domain:type_name -> davit.v1.DomainRef
+	67,  // 76: davit.v1.RenameDomainRequest.domain:type_name -> davit.v1.DomainRef
+	6,   // 77: davit.v1.RenameDomainResponse.domain:type_name -> davit.v1.DomainInfo
+	66,  // 78: davit.v1.RenameDomainResponse.position:type_name -> davit.v1.EventPosition
+	67,  // 79: davit.v1.ResetDomainRequest.domain:type_name -> davit.v1.DomainRef
+	6,   // 80: davit.v1.ResetDomainResponse.domain:type_name -> davit.v1.DomainInfo
+	66,  // 81: davit.v1.ResetDomainResponse.position:type_name -> davit.v1.EventPosition
+	67,  // 82: davit.v1.GetDomainJobRequest.domain:type_name -> davit.v1.DomainRef
+	63,  // 83: davit.v1.GetDomainJobResponse.since:type_name -> google.protobuf.Timestamp
+	67,  // 84: davit.v1.ListFilesystemsRequest.domain:type_name -> davit.v1.DomainRef
+	56,  // 85: davit.v1.ListFilesystemsResponse.filesystems:type_name -> davit.v1.MountedFilesystem
+	67,  // 86: davit.v1.ListDomainStatsRequest.domains:type_name -> davit.v1.DomainRef
+	28,  // 87: davit.v1.ListDomainStatsRequest.filter:type_name -> davit.v1.DomainFilter
+	59,  // 88: davit.v1.ListDomainStatsResponse.measurements:type_name -> davit.v1.DomainMeasurement
+	6,   // 89: davit.v1.DomainMeasurement.domain:type_name -> davit.v1.DomainInfo
+	42,  // 90: davit.v1.DomainMeasurement.stats:type_name -> davit.v1.DomainStats
+	7,   // 91: davit.v1.DomainService.DefineDomain:input_type -> davit.v1.DefineDomainRequest
+	9,   // 92: davit.v1.DomainService.UndefineDomain:input_type -> davit.v1.UndefineDomainRequest
+	11,  // 93: davit.v1.DomainService.CreateDomain:input_type -> davit.v1.CreateDomainRequest
+	13,  // 94: davit.v1.DomainService.StartDomain:input_type -> davit.v1.StartDomainRequest
+	16,  // 95: davit.v1.DomainService.ShutdownDomain:input_type -> davit.v1.ShutdownDomainRequest
+	18,  // 96: davit.v1.DomainService.RebootDomain:input_type -> davit.v1.RebootDomainRequest
+	20,  // 97: davit.v1.DomainService.DestroyDomain:input_type -> davit.v1.DestroyDomainRequest
+	22,  // 98: davit.v1.DomainService.SuspendDomain:input_type -> davit.v1.SuspendDomainRequest
+	24,  // 99: davit.v1.DomainService.ResumeDomain:input_type -> davit.v1.ResumeDomainRequest
+	26,  // 100: davit.v1.DomainService.GetDomain:input_type -> davit.v1.GetDomainRequest
+	29,  // 101: davit.v1.DomainService.ListDomains:input_type -> davit.v1.ListDomainsRequest
+	33,  // 102: davit.v1.DomainService.DiffDomain:input_type -> davit.v1.DiffDomainRequest
+	31,  // 103: davit.v1.DomainService.GetDomainXML:input_type -> davit.v1.GetDomainXMLRequest
+	36,  // 104: davit.v1.DomainService.UpdateDomain:input_type -> davit.v1.UpdateDomainRequest
+	38,  // 105: davit.v1.DomainService.WaitDomain:input_type -> davit.v1.WaitDomainRequest
+	48,  // 106: davit.v1.DomainService.RenameDomain:input_type -> davit.v1.RenameDomainRequest
+	50,  // 107: davit.v1.DomainService.ResetDomain:input_type -> davit.v1.ResetDomainRequest
+	52,  // 108: davit.v1.DomainService.GetDomainJob:input_type -> davit.v1.GetDomainJobRequest
+	54,  // 109: davit.v1.DomainService.ListFilesystems:input_type -> davit.v1.ListFilesystemsRequest
+	57,  // 110: davit.v1.DomainService.ListDomainStats:input_type -> davit.v1.ListDomainStatsRequest
+	40,  // 111: davit.v1.DomainService.GetDomainStats:input_type -> davit.v1.GetDomainStatsRequest
+	43,  // 112: davit.v1.DomainService.ListProcesses:input_type -> davit.v1.ListProcessesRequest
+	46,  // 113: davit.v1.DomainService.SignalProcess:input_type -> davit.v1.SignalProcessRequest
+	8,   // 114: davit.v1.DomainService.DefineDomain:output_type -> davit.v1.DefineDomainResponse
+	10,  // 115: davit.v1.DomainService.UndefineDomain:output_type -> davit.v1.UndefineDomainResponse
+	12,  // 116: davit.v1.DomainService.CreateDomain:output_type -> davit.v1.CreateDomainResponse
+	14,  // 117: davit.v1.DomainService.StartDomain:output_type -> davit.v1.StartDomainResponse
+	17,  // 118: davit.v1.DomainService.ShutdownDomain:output_type -> davit.v1.ShutdownDomainResponse
+	19,  // 119: davit.v1.DomainService.RebootDomain:output_type -> davit.v1.RebootDomainResponse
+	21,  // 120: davit.v1.DomainService.DestroyDomain:output_type -> davit.v1.DestroyDomainResponse
+	23,  // 121: davit.v1.DomainService.SuspendDomain:output_type -> davit.v1.SuspendDomainResponse
+	25,  // 122: davit.v1.DomainService.ResumeDomain:output_type -> davit.v1.ResumeDomainResponse
+	27,  // 123: davit.v1.DomainService.GetDomain:output_type -> davit.v1.GetDomainResponse
+	30,  // 124: davit.v1.DomainService.ListDomains:output_type -> davit.v1.ListDomainsResponse
+	34,  // 125: davit.v1.DomainService.DiffDomain:output_type -> davit.v1.DiffDomainResponse
+	32,  // 126: davit.v1.DomainService.GetDomainXML:output_type -> davit.v1.GetDomainXMLResponse
+	37,  // 127: davit.v1.DomainService.UpdateDomain:output_type -> davit.v1.UpdateDomainResponse
+	39,  // 128: davit.v1.DomainService.WaitDomain:output_type -> davit.v1.WaitDomainResponse
+	49,  // 129: davit.v1.DomainService.RenameDomain:output_type -> davit.v1.RenameDomainResponse
+	51,  // 130: davit.v1.DomainService.ResetDomain:output_type -> davit.v1.ResetDomainResponse
+	53,  // 131: davit.v1.DomainService.GetDomainJob:output_type -> davit.v1.GetDomainJobResponse
+	55,  // 132: davit.v1.DomainService.ListFilesystems:output_type -> davit.v1.ListFilesystemsResponse
+	58,  // 133: davit.v1.DomainService.ListDomainStats:output_type -> davit.v1.ListDomainStatsResponse
+	41,  // 134: davit.v1.DomainService.GetDomainStats:output_type -> davit.v1.GetDomainStatsResponse
+	44,  // 135: davit.v1.DomainService.ListProcesses:output_type -> davit.v1.ListProcessesResponse
+	47,  // 136: davit.v1.DomainService.SignalProcess:output_type -> davit.v1.SignalProcessResponse
+	114, // [114:137] is the sub-list for method output_type
+	91,  // [91:114] is the sub-list for method input_type
+	91,  // [91:91] is the sub-list for extension type_name
+	91,  // [91:91] is the sub-list for extension extendee
+	0,   // [0:91] is the sub-list for field type_name
 }
 
 func init() { file_davit_v1_domain_service_proto_init() }
