@@ -122,7 +122,7 @@ func (k *aLife) live(b *testing.B, d *native.Driver) {
 		return nil
 	}
 	if len(k.spec.Definition.GetDevices().GetInterface()) == 0 { // else steps of others come between, from another goroutine
-		d.StepHook(next)
+		d.OnStep(next)
 	}
 	begun := time.Now()
 	i, err := d.Start(context.Background(), k.spec)
@@ -131,7 +131,7 @@ func (k *aLife) live(b *testing.B, d *native.Driver) {
 	}
 	k.starts = append(k.starts, time.Since(begun))
 	_ = next("")
-	d.StepHook(nil)
+	d.OnStep(nil)
 	begun = time.Now()
 	if err := i.Kill(context.Background()); err != nil {
 		b.Fatal(err)

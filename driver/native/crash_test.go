@@ -64,12 +64,12 @@ func victim() {
 	var i driver.Instance
 	if err == nil {
 		if todo.Update == nil {
-			d.StepHook(die)
+			d.OnStep(die)
 		}
 		i, err = d.Start(context.Background(), driver.Spec{Ref: todo.Ref, Definition: todo.Definition})
 	}
 	if err == nil && todo.Update != nil {
-		d.StepHook(die)
+		d.OnStep(die)
 		err = i.Update(context.Background(), todo.Update)
 	}
 	if err != nil {

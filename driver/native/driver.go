@@ -43,6 +43,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
@@ -114,12 +115,12 @@ type Driver struct {
 	lives   map[string]*instance // by UUID
 }
 
-// hooks let tests make a start fail, or end the process, at any step. They are nil otherwise.
+// hooks let tests look on, and interfere. They are nil otherwise.
 type hooks struct {
-	step func(operation string) error // before each step
-	plan func(*monitorv1.Plan)        // changes what the monitor is given
-	dev  string                       // where clocks are looked for
-	usb  string                       // where USB devices are looked for
+	step atomic.Pointer[func(name string) error] // before each step, see [Driver.OnStep]
+	plan func(*monitorv1.Plan)                   // changes what the monitor is given
+	dev  string                                  // where clocks are looked for
+	usb  string                                  // where USB devices are looked for
 }
 
 var (
@@ -334,7 +335,12 @@ func (d *Driver) Unreserve(_ context.Context, uuid string) error {
 	if live != nil && live.outlive() {
 		return nil
 	}
-	return d.ids.forget(uuid)
+	return d.giveUpIDs(uuid)
+}
+
+// giveUpIDs has the host ids of a domain for others.
+func (d *Driver) giveUpIDs(uuid string) error {
+	return d.step("give up host ids", func() error { return d.ids.forget(uuid) })
 }
 
 // Forget removes the kept changes of a domain's overlays.
@@ -350,7 +356,8 @@ func (d *Driver) Forget(_ context.Context, uuid string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(dir.RemoveAll(uuid), dir.Close())
+	err = d.step("remove kept changes", func() error { return dir.RemoveAll(uuid) })
+	return errors.Join(err, dir.Close())
 }
 
 // withKeeper uses the keeper, which is started if it does not run. When it was killed meanwhile, use is called once more

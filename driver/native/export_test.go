@@ -11,9 +11,6 @@ import (
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
 )
 
-// StepHook is called before each step of a start.
-func (d *Driver) StepHook(f func(operation string) error) { d.hooks.step = f }
-
 // PlanHook changes what the monitor is given.
 func (d *Driver) PlanHook(f func(*monitorv1.Plan)) { d.hooks.plan = f }
 
@@ -24,9 +21,13 @@ func (d *Driver) DevHook(dir string) { d.hooks.dev = dir }
 func (d *Driver) USBHook(dir string) { d.hooks.usb = dir }
 
 // Steps are the names of a start's steps.
-var Steps = []string{
-	"write record", "open devices", "take host ids", "make folders of overlays", "limit folders", "make cgroup", "start monitor",
-	"make container", "freeze container", "complete record",
+var Steps = startSteps()
+
+func startSteps() (names []string) {
+	for _, step := range (&start{}).steps() {
+		names = append(names, step.operation)
+	}
+	return names
 }
 
 // GuestNames are the names of interfaces inside.

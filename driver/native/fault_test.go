@@ -116,7 +116,7 @@ func TestEachStepFails(t *testing.T) {
 	h := newHost(t, "fa000001")
 	d := closing(t, h.open(t))
 	for _, step := range native.Steps {
-		d.StepHook(func(operation string) error {
+		d.OnStep(func(operation string) error {
 			if operation == step {
 				return unix.EIO
 			}
@@ -135,7 +135,7 @@ func TestEachStepFails(t *testing.T) {
 			t.Errorf("start that fails at %q leaves %q", step, left)
 		}
 	}
-	d.StepHook(nil)
+	d.OnStep(nil)
 	kill(t, start(t, d, h.spec(idle)))
 }
 

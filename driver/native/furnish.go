@@ -111,14 +111,6 @@ func (i *instance) carryOut(ctx context.Context, before, def *davitv1.Domain, r 
 	return i.settle(def, got.sources)
 }
 
-// takeStep lets a test fail, or die, before a step.
-func (d *Driver) takeStep(name string) error {
-	if d.hooks.step == nil {
-		return nil
-	}
-	return d.hooks.step(name)
-}
-
 // announce writes down what there may be from now on, and allows it.
 func (i *instance) announce(def *davitv1.Domain, have, next map[string]Source) error {
 	if err := i.d.takeStep("announce devices"); err != nil {

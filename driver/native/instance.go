@@ -199,7 +199,7 @@ func (i *instance) Suspend(ctx context.Context) error {
 	if _, err := i.running(ctx, "suspend domain"); err != nil {
 		return err
 	}
-	return i.group.Freeze(ctx)
+	return i.d.step("freeze container", func() error { return i.group.Freeze(ctx) })
 }
 
 // Resume thaws it.
@@ -207,7 +207,7 @@ func (i *instance) Resume(ctx context.Context) error {
 	if _, err := i.running(ctx, "resume domain"); err != nil {
 		return err
 	}
-	return i.group.Thaw(ctx)
+	return i.d.step("thaw container", func() error { return i.group.Thaw(ctx) })
 }
 
 // Stats measures the cgroup.
@@ -284,7 +284,7 @@ func (i *instance) Release(ctx context.Context) error {
 	i.mu.Unlock()
 	i.letGo()
 	if unreserved {
-		if err := i.d.ids.forget(i.spec.UUID); err != nil {
+		if err := i.d.giveUpIDs(i.spec.UUID); err != nil {
 			i.d.log.Warn("host ids of a domain that is gone stay taken until the next start", zap.String("uuid", i.spec.UUID), zap.Error(err))
 		}
 	}

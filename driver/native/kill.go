@@ -26,15 +26,15 @@ func (i *instance) Kill(ctx context.Context) error {
 	if i.isEnded() || i.isReleased() {
 		return nil
 	}
-	if err := i.disarm(ctx); err != nil {
+	if err := i.d.step("disarm monitor", func() error { return i.disarm(ctx) }); err != nil {
 		return err
 	}
 	// A restart that was under way when it was disarmed may still make an init, so it is looked again.
 	for wait := newPatience(); ; {
-		if err := i.killProcesses(ctx); err != nil {
+		if err := i.d.step("kill processes", func() error { return i.killProcesses(ctx) }); err != nil {
 			return err
 		}
-		if err := i.waitInit(ctx); err != nil {
+		if err := i.d.step("wait for the end", func() error { return i.waitInit(ctx) }); err != nil {
 			return err
 		}
 		over, err := i.isOverNow(ctx)
@@ -156,7 +156,7 @@ func waitPidfd(ctx context.Context, pidfd *os.File) error {
 
 // endMonitor ends what runs of a domain: its processes, its monitor, and what the keeper holds for it.
 func (d *Driver) endMonitor(ctx context.Context, folder *os.File, uuid string, group *cgroup.Group) error {
-	err := quitMonitor(ctx, folder)
+	err := d.step("end monitor", func() error { return quitMonitor(ctx, folder) })
 	var errs []error
 	if err != nil {
 		// It never listened, hangs, or was killed: the keeper knows its process.
@@ -167,7 +167,9 @@ func (d *Driver) endMonitor(ctx context.Context, folder *os.File, uuid string, g
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, d.waitReaped(ctx, uuid), d.forget(ctx, uuid))
+	errs = append(errs, d.step("forget monitor", func() error {
+		return errors.Join(d.waitReaped(ctx, uuid), d.forget(ctx, uuid))
+	}))
 	return errors.Join(errs...)
 }
 
@@ -297,20 +299,20 @@ func (d *Driver) remove(ctx context.Context, uuid string, folder *os.File, group
 		errs = append(errs, d.endMonitor(ctx, folder, uuid, group))
 	}
 	if group != nil {
-		if err := group.Remove(ctx); err != nil && !gone(err) {
+		if err := d.step("remove cgroup", func() error { return group.Remove(ctx) }); err != nil && !gone(err) {
 			errs = append(errs, err)
 		}
 	}
-	if err := d.ids.release(uuid); err != nil {
+	if err := d.step("release host ids", func() error { return d.ids.release(uuid) }); err != nil {
 		// Nobody else gets them before; the next sweep gives them back.
 		d.log.Warn("host ids of a domain that has ended stay taken", zap.String("uuid", uuid), zap.Error(err))
 	}
-	errs = append(errs, d.forgetInterfaces(ctx, folder, guest))
+	errs = append(errs, d.step("forget interfaces", func() error { return d.forgetInterfaces(ctx, folder, guest) }))
 	if err := errors.Join(errs...); err != nil {
 		// The record stays, so that the next sweep finds what is left.
 		return err
 	}
-	return d.states.remove(uuid)
+	return d.step("remove state folder", func() error { return d.states.remove(uuid) })
 }
 
 // patience waits longer each time, from a fraction of a millisecond, for what nobody tells.

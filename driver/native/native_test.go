@@ -19,6 +19,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(victimVar) != "" {
 		victim()
 	}
+	if os.Getenv(doomVar) != "" {
+		meetDoom()
+	}
 	testenv.Main(m)
 }
 

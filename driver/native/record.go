@@ -65,21 +65,15 @@ func openStates(path string) (states, error) {
 // path is where a domain's state is.
 func (s states) path(uuid string) string { return filepath.Join(s.dir.Name(), uuid) }
 
-// create makes a domain's folder with the record of its start. If there is one it is fs.ErrExist. It waits for no disk: all that the
-// record is there to find ends with the host's boot, and the folder alone tells of a record that the power took.
-func (s states) create(r record) (*os.File, error) {
-	if err := unix.Mkdirat(int(s.dir.Fd()), r.UUID, 0o700); err != nil {
-		return nil, &fs.PathError{Op: "mkdir", Path: s.path(r.UUID), Err: err}
+// create makes a domain's folder. If there is one it is fs.ErrExist. It waits for no disk: all that the folder and its record are
+// there to find ends with the host's boot, and the folder alone tells of a record that the power took.
+func (s states) create(uuid string) (*os.File, error) {
+	if err := unix.Mkdirat(int(s.dir.Fd()), uuid, 0o700); err != nil {
+		return nil, &fs.PathError{Op: "mkdir", Path: s.path(uuid), Err: err}
 	}
-	folder, err := s.open(r.UUID)
-	if err == nil {
-		err = writeRecord(folder, r)
-	}
+	folder, err := s.open(uuid)
 	if err != nil {
-		if folder != nil {
-			_ = folder.Close()
-		}
-		return nil, errors.Join(err, s.remove(r.UUID))
+		return nil, errors.Join(err, s.remove(uuid))
 	}
 	return folder, nil
 }

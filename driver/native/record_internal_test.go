@@ -20,12 +20,12 @@ func TestRecord(t *testing.T) {
 	}
 	defer func() { _ = s.dir.Close() }()
 	want := record{Version: 1, UUID: someUUID, Generation: "g", Partition: "/machine"}
-	folder, err := s.create(want)
+	folder, err := s.create(someUUID)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = folder.Close() }()
-	if _, err = s.create(want); !errors.Is(err, fs.ErrExist) {
+	if _, err = s.create(someUUID); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("create again: %v, want fs.ErrExist", err)
 	}
 	info, err := os.Stat(s.path(someUUID))

@@ -59,7 +59,7 @@ func (i *instance) Shutdown(ctx context.Context, mode davitv1.ShutdownMode, rebo
 		return i.state(op, "its init was asked to end, and is not asked to reboot any more; reset starts the domain anew")
 	}
 	pid := int(state.GetPid())
-	if err = i.intend(ctx, op, intent, pid); err != nil {
+	if err = i.d.step("tell intent", func() error { return i.intend(ctx, op, intent, pid) }); err != nil {
 		return err
 	}
 	request := request{op: op, pid: pid, reboot: reboot, patience: deafTime}
@@ -67,7 +67,7 @@ func (i *instance) Shutdown(ctx context.Context, mode davitv1.ShutdownMode, rebo
 	if asked {
 		request.patience = 0
 	}
-	err = i.request(ctx, request, mode)
+	err = i.d.step("ask init", func() error { return i.request(ctx, request, mode) })
 	switch {
 	case err == nil, asked && errors.Is(err, domain.ErrFailedPrecondition): // one that ends already need not hear it twice
 		return nil

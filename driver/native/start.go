@@ -88,23 +88,40 @@ func (s *start) undo(ctx context.Context) error {
 	return nil
 }
 
-// do takes the steps.
-func (s *start) do(ctx context.Context) error {
-	for _, step := range []struct {
-		operation string
-		take      func(context.Context) error
-	}{
+// startStep is one step of a start.
+type startStep struct {
+	operation string
+	take      func(context.Context) error
+}
+
+// steps are those of a start, in order. A step makes one thing, and says how that is undone, so that there is no place between two
+// things where a test cannot cut it off.
+func (s *start) steps() []startStep {
+	return []startStep{
+		{"make state folder", s.makeState},
 		{"write record", s.writeRecord},
 		{"open devices", s.openDevices},
+		{"open log files", s.openLogFiles},
 		{"take host ids", s.takeIDs},
+		{"claim host ids", s.claimIDs},
 		{"make folders of overlays", s.makeUppers},
 		{"limit folders", s.limitFolders},
 		{"make cgroup", s.makeCgroup},
+		{"give cgroup", s.giveCgroup},
+		{"start keeper", s.startKeeper},
 		{"start monitor", s.startMonitor},
+		{"connect to monitor", s.connectMonitor},
+		{"begin logs", s.beginLogs},
+		{"furnish container", s.furnish},
 		{"make container", s.makeContainer},
 		{"freeze container", s.freeze},
 		{"complete record", s.complete},
-	} {
+	}
+}
+
+// do takes the steps.
+func (s *start) do(ctx context.Context) error {
+	for _, step := range s.steps() {
 		if err := ctx.Err(); err != nil {
 			return startFailed(s.spec.Definition.GetName(), step.operation, err)
 		}
@@ -120,13 +137,9 @@ func (s *start) do(ctx context.Context) error {
 	return nil
 }
 
-// writeRecord comes before anything else is made.
-func (s *start) writeRecord(context.Context) error {
-	s.i.record = record{
-		UUID: s.spec.UUID, Generation: s.spec.Generation, Partition: partition(s.spec.Definition),
-		Furnished: hasNetwork(s.spec.Definition),
-	}
-	folder, err := s.d.states.create(s.i.record)
+// makeState comes before anything else is made: whatever follows is found by the folder's name.
+func (s *start) makeState(context.Context) error {
+	folder, err := s.d.states.create(s.spec.UUID)
 	if errors.Is(err, fs.ErrExist) {
 		return &domain.Error{
 			Code: codes.FailedPrecondition, Reason: davitv1.ErrorReason_ERROR_REASON_RESOURCE_BUSY,
@@ -144,33 +157,40 @@ func (s *start) writeRecord(context.Context) error {
 	return nil
 }
 
+func (s *start) writeRecord(context.Context) error {
+	s.i.record = record{
+		UUID: s.spec.UUID, Generation: s.spec.Generation, Partition: partition(s.spec.Definition),
+		Furnished: hasNetwork(s.spec.Definition),
+	}
+	return writeRecord(s.i.folder, s.i.record)
+}
+
 // openDevices opens what the devices are made of; images get their loop devices.
 func (s *start) openDevices(ctx context.Context) error {
-	def := s.spec.Definition
-	held, err := s.d.hold(ctx, "start domain", def, nil)
+	held, err := s.d.hold(ctx, "start domain", s.spec.Definition, nil)
 	if err != nil {
 		return err
 	}
 	s.undoBy(func(context.Context) error { held.close(); return nil })
-	if s.logs, err = openTerminals(def); err != nil {
+	s.held, s.facts = held, s.d.hostFacts(s.spec.Definition)
+	s.facts.Sources, s.i.record.Sources = held.sources, held.sources
+	return nil
+}
+
+// openLogFiles opens the files that the consoles are written to.
+func (s *start) openLogFiles(context.Context) (err error) {
+	if s.logs, err = openTerminals(s.spec.Definition); err != nil {
 		return err
 	}
 	s.undoBy(func(context.Context) error {
 		defer s.logs.close()
 		return s.logs.restore()
 	})
-	if err = s.d.checkTerminals(def); err != nil {
-		return err
-	}
-	s.held, s.facts = held, s.d.hostFacts(def)
-	s.facts.Sources, s.i.record.Sources = held.sources, held.sources
-	return nil
+	return s.d.checkTerminals(s.spec.Definition)
 }
 
-// takeIDs claims the host ids of the domain, and plans with them.
-func (s *start) takeIDs(context.Context) error {
-	folder := s.d.states.path(s.spec.UUID)
-	var err error
+// takeIDs takes the range of host ids of the domain, and plans with it.
+func (s *start) takeIDs(context.Context) (err error) {
 	if needsRange(s.spec.Definition) {
 		var fresh bool
 		if s.facts.Range, fresh, err = s.d.ids.allocate(s.spec.UUID); err != nil {
@@ -180,22 +200,26 @@ func (s *start) takeIDs(context.Context) error {
 			s.undoBy(func(context.Context) error { return s.d.ids.forget(s.spec.UUID) })
 		}
 	}
-	if s.plan, err = Plan(s.spec.Definition, s.facts); err != nil {
+	s.plan, err = Plan(s.spec.Definition, s.facts)
+	return err
+}
+
+// claimIDs claims the host ids that the definition gives the domain.
+func (s *start) claimIDs(context.Context) error {
+	if len(s.plan.GetUidMap()) == 0 || needsRange(s.spec.Definition) {
+		return nil
+	}
+	folder := s.d.states.path(s.spec.UUID)
+	fresh, err := s.d.ids.claim(s.spec.UUID, folder, maps{s.plan.GetUidMap(), s.plan.GetGidMap()})
+	if err != nil {
 		return err
 	}
-	if len(s.plan.GetUidMap()) > 0 && !needsRange(s.spec.Definition) {
-		var fresh bool
-		fresh, err = s.d.ids.claim(s.spec.UUID, folder, maps{s.plan.GetUidMap(), s.plan.GetGidMap()})
-		if err != nil {
-			return err
+	s.undoBy(func(context.Context) error {
+		if fresh {
+			return s.d.ids.forget(s.spec.UUID)
 		}
-		s.undoBy(func(context.Context) error {
-			if fresh {
-				return s.d.ids.forget(s.spec.UUID)
-			}
-			return s.d.ids.release(s.spec.UUID)
-		})
-	}
+		return s.d.ids.release(s.spec.UUID)
+	})
 	return nil
 }
 
@@ -240,7 +264,7 @@ func removeUppers(made []string) error {
 	return errors.Join(errs...)
 }
 
-// makeCgroup makes the cgroup with its limits, and gives the leaf to the domain's root if it is to have cgroups of its own.
+// makeCgroup makes the cgroup with its limits.
 func (s *start) makeCgroup(context.Context) error {
 	path := cgroup.Path{Partition: s.i.record.Partition, Name: cgroup.Name(s.d.opts.Instance, s.spec.UUID)}
 	limits, err := s.limits()
@@ -253,11 +277,16 @@ func (s *start) makeCgroup(context.Context) error {
 	}
 	s.i.group = g
 	s.undoBy(g.Remove)
+	return nil
+}
+
+// giveCgroup gives the leaf to the domain's root if it is to have cgroups of its own.
+func (s *start) giveCgroup(context.Context) error {
 	if !domain.Confine(s.spec.Definition).Delegated {
 		return nil
 	}
 	uid, gid := rootOf(s.plan.GetUidMap()), rootOf(s.plan.GetGidMap())
-	return g.Delegate(uid, gid)
+	return s.i.group.Delegate(uid, gid)
 }
 
 // limits are those of the definition.
@@ -279,7 +308,13 @@ func rootOf(m []*monitorv1.IdMapping) int {
 	return 0
 }
 
-// startMonitor has the keeper start a monitor, and connects to it.
+// startKeeper sees to it that a keeper runs. It stays.
+func (s *start) startKeeper(ctx context.Context) error {
+	_, err := s.d.findKeeper(ctx, nil)
+	return err
+}
+
+// startMonitor has the keeper start a monitor.
 func (s *start) startMonitor(ctx context.Context) error {
 	log, err := createAt(s.i.folder, logName, unix.O_WRONLY|unix.O_APPEND)
 	if err != nil {
@@ -296,11 +331,26 @@ func (s *start) startMonitor(ctx context.Context) error {
 		}
 		return failed
 	})
-	if err != nil {
-		return err
-	}
+	return err
+}
+
+func (s *start) connectMonitor(ctx context.Context) (err error) {
 	s.i.monitor, err = client.Dial(ctx, s.i.folder)
 	return err
+}
+
+// beginLogs empties the log files that begin anew with each run.
+func (s *start) beginLogs(context.Context) error { return s.logs.begin() }
+
+// furnish makes the domain's interfaces, from now on, whenever the monitor has a network namespace for them.
+func (s *start) furnish(ctx context.Context) error {
+	if s.d.hooks.plan != nil {
+		s.d.hooks.plan(s.plan)
+	}
+	if !s.plan.GetFurnish() {
+		return nil
+	}
+	return s.i.startFurnishing(ctx)
 }
 
 // makeContainer gives the monitor the plan and the cgroups.
@@ -319,18 +369,7 @@ func (s *start) makeContainer(ctx context.Context) error {
 		return err
 	}
 	defer func() { closeAll(groups.Namespaces) }()
-	if s.d.hooks.plan != nil {
-		s.d.hooks.plan(s.plan)
-	}
-	if s.plan.GetFurnish() {
-		if err = s.i.startFurnishing(ctx); err != nil {
-			return err
-		}
-	}
 	groups.Held = s.held.files
-	if err = s.logs.begin(); err != nil {
-		return err
-	}
 	logs := client.Logs{
 		Folder: s.openLogs(), MaxBytes: s.d.opts.LogMaxBytes, MaxFiles: s.d.opts.LogMaxFiles, Files: s.logs.folders,
 	}

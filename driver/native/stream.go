@@ -56,7 +56,8 @@ func (i *instance) Exec(ctx context.Context, o driver.ExecOptions) (driver.Strea
 			return nil, err
 		}
 	}
-	s, err := i.monitor.Exec(ctx, x)
+	var s *client.Stream
+	err := i.d.step("run command", func() (err error) { s, err = i.monitor.Exec(ctx, x); return err })
 	if err != nil {
 		return nil, i.refused(op, err)
 	}
@@ -66,7 +67,8 @@ func (i *instance) Exec(ctx context.Context, o driver.ExecOptions) (driver.Strea
 // command is a process beside init: it has what init has, and its own variables after those. That is asked of the monitor, so that
 // it is what init was given, whatever became of filters of the host since; a monitor of an older davit does not know.
 func (i *instance) command(ctx context.Context, op string, o driver.ExecOptions) (*monitorv1.Process, error) {
-	plan, err := i.monitor.Plan(ctx)
+	var plan *monitorv1.Plan
+	err := i.d.step("ask for the plan", func() (err error) { plan, err = i.monitor.Plan(ctx); return err })
 	told, ok := errors.AsType[*client.Error](err)
 	p := plan.GetInit()
 	switch {

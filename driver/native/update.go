@@ -34,10 +34,10 @@ func (i *instance) Update(ctx context.Context, def *davitv1.Domain) error {
 	if err := i.refit(ctx, def); err != nil {
 		return err
 	}
-	if err := i.limit(def); err != nil {
+	if err := i.d.step("write limits", func() error { return i.limit(def) }); err != nil {
 		return errors.Join(i.limitRefused(op, err), i.revert(ctx, false))
 	}
-	if err := i.instruct(ctx, def); err != nil {
+	if err := i.d.step("tell policy", func() error { return i.instruct(ctx, def) }); err != nil {
 		return errors.Join(i.refused(op, err), i.revert(ctx, true))
 	}
 	i.mu.Lock()

@@ -26,12 +26,7 @@ type wires struct {
 }
 
 // step lets a test fail, or die, before a step.
-func (w *wires) step(name string) error {
-	if w.i.d.hooks.step == nil {
-		return nil
-	}
-	return w.i.d.hooks.step(name)
-}
+func (w *wires) step(name string) error { return w.i.d.takeStep(name) }
 
 // wanted are the interfaces of a definition.
 func (w *wires) wanted(def *davitv1.Domain) ([]nic, error) {
