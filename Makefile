@@ -16,7 +16,7 @@ comma   := ,
 export DAVIT_TEST_REQUIRE ?= $(REQUIRE)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-guest test-corpus escape race lint fmt generate verify fuzz bench bench-peers bench-go soak install uninstall deb test-systemd test-debian clean
+.PHONY: help build demo test test-guest test-corpus escape race linear lint fmt generate verify fuzz bench bench-peers bench-go soak install uninstall deb test-systemd test-debian clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,7 +44,11 @@ escape: build ## run hostile guests and documents against davitd, each race ESCA
 	  $(GO) test -count=1 -timeout 60m -v ./internal/escape $(ESCAPEFLAGS) || status=$$?; cat $$table; exit $$status
 
 race: ## run the tests of the concurrent rooms under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./domain/... ./driver/fake/... ./driver/monitor/... ./server/... ./client/...
+	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./domain/... ./driver/fake/... ./driver/monitor/... ./server/... ./client/... ./internal/linear/...
+
+LINEAR ?= 1m
+linear: ## have 64 clients do anything to a few names for LINEAR, under the race detector, and check that an order explains it (needs a C compiler)
+	CGO_ENABLED=1 DAVIT_TEST_LINEAR=$(LINEAR) $(GO) test -race -count=1 -timeout 2h -v -run HistoryIsLinearizable ./internal/linear $(LINEARFLAGS)
 
 lint: ## check style and the arrows between rooms
 	$(BUF) lint

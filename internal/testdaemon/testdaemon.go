@@ -39,10 +39,22 @@ type Daemon struct {
 	ended chan error
 }
 
+// Setup is what a daemon is made of.
+type Setup struct {
+	Config server.Config
+	Driver fake.Options
+}
+
 // Start runs a daemon with its state in a temporary folder until the test ends.
 func Start(tb testing.TB) *Daemon {
 	tb.Helper()
-	d := newDaemon(tb.TempDir())
+	return StartAs(tb, func(*Setup) {})
+}
+
+// StartAs is Start of a daemon that is not as all are.
+func StartAs(tb testing.TB, change func(*Setup)) *Daemon {
+	tb.Helper()
+	d := newDaemon(tb.TempDir(), change)
 	d.tb = tb
 	if err := d.run(); err != nil {
 		tb.Fatal(err)
@@ -67,11 +79,16 @@ func Run() (d *Daemon, stop func(), err error) {
 	}, nil
 }
 
-func newDaemon(dir string) *Daemon {
-	config := server.Rooted(dir)
-	config.Driver = "fake"
+func newDaemon(dir string, changes ...func(*Setup)) *Daemon {
+	s := Setup{Config: server.Rooted(dir)}
+	s.Config.Driver = "fake"
+	s.Driver.LogDir = logs.Dir(s.Config.Paths.Log)
+	for _, change := range changes {
+		change(&s)
+	}
+	config := s.Config
 	return &Daemon{
-		Driver:   fake.New(fake.Options{LogDir: logs.Dir(config.Paths.Log)}),
+		Driver:   fake.New(s.Driver),
 		Socket:   filepath.Join(config.Paths.Run, server.AdminSocket),
 		ReadOnly: filepath.Join(config.Paths.Run, server.ReadOnlySocket),
 		config:   config,
