@@ -16,7 +16,7 @@ comma   := ,
 export DAVIT_TEST_REQUIRE ?= $(REQUIRE)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-guest test-corpus escape race linear lint fmt generate verify fuzz bench bench-peers bench-go soak install uninstall deb test-systemd test-debian clean
+.PHONY: help build demo test test-guest test-corpus escape race linear lint fmt generate verify fuzz bench bench-peers bench-go soak watch-soak install uninstall deb test-systemd test-debian clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -95,9 +95,17 @@ BENCHTIME ?= 100x
 bench-go: build ## the benchmarks of the packages, BENCH=./driver/native for those of one
 	DAVIT_TEST_BIN=$(CURDIR)/bin $(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 60m $(or $(BENCH),./domain/... ./driver/... ./server/...)
 
+DURATION ?= 10m
 CYCLES ?= 1000
-soak: build ## attach and detach interfaces CYCLES times, and look for what is left
+soak: build ## have domains live for DURATION and print what rises in davitd; attach and detach interfaces CYCLES times (as root with containers)
+	DAVIT_TEST_BIN=$(CURDIR)/bin DAVIT_TEST_SOAK=$(DURATION) $(GO) test -count=1 -run '^TestSoak$$' -timeout 0 -v ./cmd/davitd
 	DAVIT_TEST_BIN=$(CURDIR)/bin DAVIT_TEST_CYCLES=$(CYCLES) $(GO) test -count=1 -run HotplugCycles -timeout 60m -v ./driver/native
+
+DOMAINS ?= 1000
+RESTARTS ?= 20
+watch-soak: build ## kill davitd RESTARTS times under a client that watches DOMAINS domains, and see that it is told each event once (as root with containers too)
+	DAVIT_TEST_BIN=$(CURDIR)/bin DAVIT_TEST_DOMAINS=$(DOMAINS) DAVIT_TEST_RESTARTS=$(RESTARTS) \
+	  $(GO) test -count=1 -run '^TestEveryEventArrivesOnce$$' -timeout 0 -v ./cmd/davitd
 
 UNITDIR     ?= $(PREFIX)/lib/systemd/system
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -46,6 +47,7 @@ var commands = map[string]func(args []string) error{
 	"reboot":  reboot,
 	"remount": remount,
 	"remove":  remove,
+	"sleep":   sleep,
 	"spy":     spy,
 	"status":  status,
 	"tty":     tty,
@@ -164,6 +166,16 @@ func pause([]string) error {
 			return err
 		}
 	}
+}
+
+// sleep waits for so many seconds.
+func sleep(args []string) error {
+	seconds, err := strconv.ParseFloat(args[0], 64)
+	if err != nil {
+		return err
+	}
+	<-time.After(time.Duration(seconds * float64(time.Second)))
+	return nil
 }
 
 // read waits for a line on standard input and tells it.
