@@ -17,7 +17,7 @@ import (
 // adminMetrics shows the daemon's metrics in the text that Prometheus and its node_exporter read from files.
 func (a *app) adminMetrics() command {
 	return command{
-		name: "metrics", help: "show what the daemon measured since it was started, as OpenMetrics text",
+		name: "metrics", help: "show what the daemon measured since it was started, as OpenMetrics text", bare: true,
 		run: func(ctx context.Context, _ *pflag.FlagSet) error {
 			return a.steer(ctx, func(c *client.Admin) error {
 				resp, err := c.GetMetrics(ctx, &davitv1.GetMetricsRequest{})

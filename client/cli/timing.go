@@ -23,7 +23,9 @@ func (a *app) printPhases(phases []*davitv1.StartPhase) {
 			running = begun + took
 		}
 	}
+	a.extra("\n")
 	a.printTable(t)
+	a.extra("\n")
 	a.print("Init ran after %s ms, the answer came after %s ms\n", inMilliseconds(running), inMilliseconds(last))
 }
 
