@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,7 +28,8 @@ const (
 // that is frozen dies too. A group that is not there is fs.ErrNotExist.
 //
 // What a group may use of the processors bounds its life and not its death: one that has much to give back, and so does not die at once, has
-// from then on no quota and no less weight than others, nor have groups that the guest made in it. Its limits are not put back.
+// from then on no quota and no less weight than others, nor have groups that the guest made in it. Its limits are not put back, and groups
+// below it that nobody is in any more go meanwhile.
 func (g *Group) Kill(ctx context.Context) error {
 	f, t, err := g.core()
 	if err != nil {
@@ -97,18 +99,29 @@ func (h *Hierarchy) hurryTime() time.Duration {
 	return hurryTime
 }
 
-// hurry lets processes that are being killed have the processors as others have. What cannot be written makes it slower, and no more.
+// hurry lets processes that are being killed have the processors as others have, and begins with what [Group.Remove] has to do. What
+// cannot be done makes the end slower, and no more.
 func (g *Group) hurry() {
-	t := g.h.tree("cpu")
-	if t == nil {
-		return
+	if t := g.h.tree("cpu"); t != nil {
+		if f, err := g.folder(t); err == nil {
+			f.hurry(t.Version)
+			_ = f.Close()
+		}
 	}
-	f, err := g.folder(t)
-	if err != nil {
-		return
+	if t := g.h.unified(); t != nil {
+		if f, err := t.root.sub(path.Join(g.path.String(), Leaf)); err == nil {
+			f.shed()
+			_ = f.Close()
+		}
 	}
-	defer func() { _ = f.Close() }()
-	f.hurry(t.Version)
+}
+
+// shed removes the groups below one that nobody is in.
+func (f *folder) shed() {
+	names, _ := f.folders()
+	for _, name := range names {
+		_ = f.removeAll(name)
+	}
 }
 
 // hurry frees a group and those below it.

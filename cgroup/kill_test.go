@@ -87,6 +87,32 @@ func TestKillHurries(t *testing.T) {
 	}
 }
 
+// Groups that a guest made and left go while it dies; one that somebody is in stays until that is over, and then everything goes.
+func TestKillSheds(t *testing.T) {
+	h := cgroup.Hurrying(host(t))
+	g := create(t, h, cgroup.Limits{})
+	leaf, err := g.Cgroup2Dir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if leaf == nil {
+		t.Skip("the host has no cgroup2 tree, and guests make no groups")
+	}
+	defer func() { _ = leaf.Close() }()
+	for n := range 50 {
+		if err := os.MkdirAll(filepath.Join(leaf.Name(), strconv.Itoa(n), "x", "y"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, g, "exec sleep 1000")
+	if err := g.Kill(bounded(t)); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := filepath.Glob(filepath.Join(leaf.Name(), "*", "x")); err != nil || len(left) > 0 {
+		t.Errorf("%d groups are left, %v", len(left), err)
+	}
+}
+
 // slowGroup makes a group in a group, as a guest does that wants to be long in dying, and gives its path.
 func slowGroup(t *testing.T, h *cgroup.Hierarchy, g *cgroup.Group) string {
 	t.Helper()
