@@ -14,12 +14,27 @@ import (
 // temporary begins the name of a file that is being written.
 const temporary = ".new-"
 
+// atOnce is how many change a folder at once. The kernel lets one in at a time; whoever waits there instead of here takes a
+// thread, and a thousand domains that have something to write would take a thousand.
+const atOnce = 16
+
 // folder is an open folder of state.
 type folder struct {
-	root   *os.Root
-	name   string // for messages
-	serial atomic.Uint64
-	fault  func(step string) error // fails a step, in tests
+	root    *os.Root
+	name    string // for messages
+	serial  atomic.Uint64
+	fault   func(step string) error // fails a step, in tests
+	changes chan struct{}           // has one element for each who changes the folder
+}
+
+func newFolder(root *os.Root, name string) *folder {
+	return &folder{root: root, name: name, changes: make(chan struct{}, atOnce)}
+}
+
+// begin waits for a turn to change the folder, and end gives it back.
+func (f *folder) begin() (end func()) {
+	f.changes <- struct{}{}
+	return func() { <-f.changes }
 }
 
 // sub opens a folder below, which is made if it is not there.
@@ -31,7 +46,7 @@ func (f *folder) sub(name string) (*folder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &folder{root: root, name: f.name + "/" + name}, nil
+	return newFolder(root, f.name+"/"+name), nil
 }
 
 // names lists the folder, sorted.
@@ -65,6 +80,7 @@ func (f *folder) removeTemporary() error {
 // replace puts data under a name: all of it, or what was there stays. Only the very last step, which puts the name on
 // disk, can fail with the new data in place.
 func (f *folder) replace(name string, data []byte, durable bool) error {
+	defer f.begin()()
 	beside := temporary + strconv.FormatUint(f.serial.Add(1), 10)
 	err := f.write(beside, data, durable)
 	if err == nil {
@@ -124,6 +140,7 @@ func (f *folder) syncNames() error {
 
 // remove takes a name away; one that is not there is as good.
 func (f *folder) remove(name string, durable bool) error {
+	defer f.begin()()
 	err := f.root.Remove(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

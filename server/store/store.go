@@ -59,7 +59,7 @@ func (s *Store) open(o Options) error {
 		if err != nil {
 			return err
 		}
-		*at.to = &folder{root: root, name: at.dir}
+		*at.to = newFolder(root, at.dir)
 		lock, err := takeLock(*at.to)
 		if err != nil {
 			return err
