@@ -108,7 +108,7 @@ func (i *instance) carryOut(ctx context.Context, before, def *davitv1.Domain, r 
 	if err = i.d.takeStep("settle devices"); err != nil {
 		return &unknownError{err}
 	}
-	return i.settle(def, got.sources)
+	return errors.Join(notePlan(i.folder, r.GetPlan()), i.settle(def, got.sources))
 }
 
 // announce writes down what there may be from now on, and allows it.
@@ -180,7 +180,7 @@ func (i *instance) resume(ctx context.Context) error {
 		return i.refused("recover domain", err)
 	}
 	i.d.log.Info("a change of devices was cut off", zap.String("uuid", i.spec.UUID))
-	return i.allow(i.spec.Definition, i.present(plan))
+	return errors.Join(notePlan(i.folder, plan), i.allow(i.spec.Definition, i.present(plan)))
 }
 
 // checkIdle refuses to take a block device away that the guest has mounted, or uses in another way that excludes others: as

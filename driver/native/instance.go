@@ -35,8 +35,10 @@ type instance struct {
 	wiring             sync.Mutex
 	wired              *davitv1.Domain
 	unwired, furnished bool
-	// updating is held while limits are changed, asking while init is asked to end or to reboot.
-	updating, asking sync.Mutex
+	// updating is held while limits are changed, asking while init is asked to end or to reboot, adopting while the monitor is replaced:
+	// not any more once the container is being ended.
+	updating, asking, adopting sync.Mutex
+	ending                     bool
 
 	mu       sync.Mutex
 	record   record
@@ -82,14 +84,17 @@ func (i *instance) letGo() {
 	i.pidfd, i.lent = nil, nil
 }
 
-// observe asks the monitor what the container does. When the monitor is gone the container is ended, as nobody can restart
-// it, serve its consoles or tell its exit; state is then nil.
+// observe asks the monitor what the container does. When the monitor is gone another adopts the container, if there is one that can be;
+// otherwise state is nil.
 func (i *instance) observe(ctx context.Context) (*monitorv1.State, error) {
 	if i.isLost() {
 		return nil, nil
 	}
 	if i.monitor != nil {
 		state, pidfd, err := i.monitor.State(ctx)
+		if err == nil && state.GetPhase() == monitorv1.Phase_PHASE_NEW {
+			return i.mend(ctx) // it is adopting just now, or was left before it was told to
+		}
 		if err == nil {
 			i.keep(pidfd)
 			return state, nil
@@ -98,11 +103,11 @@ func (i *instance) observe(ctx context.Context) (*monitorv1.State, error) {
 		if ctx.Err() != nil || errors.As(err, &told) || errors.Is(err, os.ErrClosed) {
 			return nil, i.refused("ask monitor", err)
 		}
-		if alive, err2 := i.monitorAlive(ctx); err2 != nil || alive {
+		if alive, err2 := i.monitorAlive(ctx); err2 != nil || alive && !i.isReplaced(ctx) {
 			return nil, i.refused("ask monitor", errors.Join(err, err2))
 		}
 	}
-	return nil, i.lose(ctx)
+	return i.mend(ctx)
 }
 
 // keep holds the pidfd of the newest init.

@@ -69,6 +69,9 @@ func (i *instance) expectFurnish(ctx context.Context, def *davitv1.Domain) error
 		if err = i.noteFurnished(); err == nil {
 			err = i.monitor.Revise(ctx, &monitorv1.Revise{Plan: plan})
 		}
+		if err == nil {
+			err = notePlan(i.folder, plan)
+		}
 	}
 	i.furnished = err == nil
 	return err

@@ -9,7 +9,6 @@ import (
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/davitd/davit/driver"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 )
 
@@ -117,7 +116,8 @@ func TestSweepWhileRewiring(t *testing.T) {
 	}
 }
 
-// A monitor that is killed takes its domain with it; the next start of the same domain finds all of its names free.
+// A domain whose monitor was killed keeps its interfaces, and has them after a reboot under the next one; the next start of the same domain
+// finds all of its names free.
 func TestMonitorKilledWithInterfaces(t *testing.T) {
 	h := newNetworkHost(t, "11fe0072")
 	h.physical(t, "phys0")
@@ -125,18 +125,23 @@ func TestMonitorKilledWithInterfaces(t *testing.T) {
 	free := &davitv1.Interface{Type: davitv1.InterfaceType_INTERFACE_TYPE_ETHERNET, Mac: "52:54:00:00:0c:01", TargetDev: "free0", Bandwidth: &davitv1.Bandwidth{
 		Outbound: &davitv1.BandwidthLimit{Average: 1024},
 	}}
-	spec := h.spec(idle, withInterfaces(free), lends("phys0"))
+	spec := h.spec(rebooter, withInterfaces(free), lends("phys0"))
 	aliased(spec.Definition)
 	for range 3 {
 		i := start(t, d, spec)
-		slay(t, h.monitorPID(t, spec.UUID))
-		list := events(t, i)
-		if _, ok := list[len(list)-1].Kind.(driver.Stopped); !ok {
-			t.Fatalf("the last is %+v", list[len(list)-1])
+		init := initOf(t, i)
+		from := booted(t, i, 0, "up")
+		monitor := h.monitorPID(t, spec.UUID)
+		slay(t, monitor)
+		h.runsOn(t, i, init, monitor)
+		has := [][2]string{{"ls /sys/class/net", "eth0"}, {"ls /sys/class/net", "phys0"}}
+		ask(t, "adopted", i, has)
+		if err := i.Shutdown(t.Context(), davitv1.ShutdownMode_SHUTDOWN_MODE_SIGNAL, true); err != nil {
+			t.Fatalf("reboot: %v", err)
 		}
-		if err := i.Release(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		booted(t, i, from, "up")
+		ask(t, "after a reboot", i, has)
+		kill(t, i)
 		spec.Generation = uuid.NewString()
 	}
 	h.atHome(t, "phys0")

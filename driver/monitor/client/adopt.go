@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 
+	"github.com/davitd/davit/driver/monitor/wire"
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
 )
 
@@ -23,6 +24,15 @@ func (m *Monitor) Adopt(ctx context.Context, plan *monitorv1.Plan, cgroups Cgrou
 		files = append(files, known.Pidfd)
 	}
 	return m.do(ctx, request, files...)
+}
+
+// Expect is a monitor of a state folder that nobody is connected to yet, as there is none.
+func Expect(folder *os.File) (*Monitor, error) {
+	own, err := wire.Duplicate(folder)
+	if err != nil {
+		return nil, err
+	}
+	return &Monitor{&peer{folder: own, socket: MonitorSocket}}, nil
 }
 
 // Renew connects to the monitor that listens now, in the place of the one before it. Connections to that are let go of.

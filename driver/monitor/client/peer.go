@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -15,6 +16,9 @@ import (
 
 // Error is why a monitor or the keeper did not do what it was asked.
 type Error = wire.Error
+
+// ErrReplaced tells that another process answers than the one that answered first.
+var ErrReplaced = errors.New("it was replaced")
 
 const (
 	// greetTimeout bounds connecting and the hellos.
@@ -83,7 +87,7 @@ func (p *peer) recognise(hello *monitorv1.Hello) error {
 		p.first = hello
 	}
 	if hello.GetPid() != p.first.GetPid() {
-		return fmt.Errorf("greet: process %d listens where process %d did", hello.GetPid(), p.first.GetPid())
+		return fmt.Errorf("greet: process %d listens where process %d did: %w", hello.GetPid(), p.first.GetPid(), ErrReplaced)
 	}
 	return nil
 }

@@ -162,13 +162,15 @@ func (f *family) buried(info childInfo) {
 func (f *family) keep(uuid string, d *deposit, exit *monitorv1.Exit) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if before := f.deposits[uuid]; exit == nil && before != nil && before.pid == d.pid {
-		exit = before.exit
-	}
+	before := f.deposits[uuid]
 	f.forget(uuid)
 	d.changed = make(chan struct{})
 	f.deposits[uuid] = d
-	if exit != nil {
+	switch {
+	case before != nil && before.pid == d.pid && before.exit != nil:
+		d.exit = before.exit
+		close(d.changed)
+	case exit != nil:
 		f.conclude(uuid, d, exit)
 	}
 }
