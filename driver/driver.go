@@ -51,8 +51,12 @@ type Planner interface {
 	Plan(ctx context.Context, def *davitv1.Domain, verbose bool) (string, error)
 }
 
-// Reserver is a driver that has things of the host reserved for domains also while they do not run, from the first start on: host ids.
+// Reserver is a driver that has things of the host reserved for domains also while they do not run: host ids, those that a definition
+// names from its define on, others from the first start on.
 type Reserver interface {
+	// Reserve tells what is defined: each definition that is stored, when it is, under whatever name, and all that are there when the
+	// daemon has started. It replaces what was told of the domain before; what a run of it has stays that run's.
+	Reserve(ctx context.Context, definitions []*davitv1.Domain) error
 	// Unreserve gives back what is reserved for a domain that is there no more; what it has stored is Forget's. While a run of it
 	// was not released yet, that is done when it is.
 	Unreserve(ctx context.Context, uuid string) error

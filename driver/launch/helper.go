@@ -99,6 +99,15 @@ func makeUserns(plan *monitorv1.Plan) (userns *os.File, gone <-chan struct{}, er
 	return userns, nil, err
 }
 
+// UserNamespace makes a user namespace with maps that nobody is in. The file keeps it.
+func UserNamespace(uid, gid []*monitorv1.IdMapping) (*os.File, error) {
+	userns, gone, err := makeUserns(&monitorv1.Plan{UidMap: uid, GidMap: gid})
+	if gone != nil {
+		<-gone
+	}
+	return userns, err
+}
+
 // copyMountTable copies the mount table of the calling thread into a user namespace. What a mount has been given cannot be
 // taken from the copy in there, nor from clones of it. The file keeps it.
 func copyMountTable(userns *os.File) (*os.File, error) {

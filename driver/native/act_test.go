@@ -149,7 +149,7 @@ var (
 	killed = []string{"disarm monitor", "kill processes", "wait for the end"}
 	// released are the steps after the end of a run.
 	released = []string{
-		"end monitor", "forget monitor", "remove cgroup", "release host ids", "forget interfaces", "remove state folder",
+		"end monitor", "forget monitor", "remove cgroup", "release host ids", "give back log files", "forget interfaces", "remove state folder",
 	}
 )
 

@@ -43,7 +43,7 @@ func TestRecordCutAtEveryByte(t *testing.T) {
 func TestLedgerCutAtEveryByte(t *testing.T) {
 	p, home := pool(t), state(t)
 	for _, uuid := range []string{"one", "two"} {
-		if _, _, err := newIDs(p, "aaaaaaaa", home).allocate(uuid); err != nil {
+		if _, _, err := newIDs(p, "aaaaaaaa", home).allocate(uuid, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -60,7 +60,7 @@ func TestLedgerCutAtEveryByte(t *testing.T) {
 			continue // all but the end of its line
 		}
 		seen := strings.Count(string(text[:n]), "}]}") // a claim ends with the ranges of its groups
-		r, fresh, err := newIDs(p, "aaaaaaaa", home).allocate("three")
+		r, fresh, err := newIDs(p, "aaaaaaaa", home).allocate("three", "")
 		if err != nil || !fresh {
 			t.Fatalf("%d bytes: %v, fresh %v, %v", n, r, fresh, err)
 		}

@@ -262,14 +262,17 @@ func (d *Driver) diagnoseMonitor() *davitv1.Finding {
 func (d *Driver) diagnoseIDs() *davitv1.Finding {
 	p := d.ids.pool
 	f := found("host ids", "%d ranges of %d from %d on", p.Count, p.Size, p.Base)
-	others, err := d.ids.subordinate()
+	if p.spare() > 0 {
+		f.Seen += fmt.Sprintf(", and %d after them", p.spare())
+	}
+	others, err := p.subordinates()
 	if err != nil {
 		f.Seen = err.Error()
 		return lacking(f, limited, "domains in user namespaces", "mend "+strings.Join(p.Subordinate, " or "))
 	}
-	taken := uint32(0)
-	for slot := range p.Count {
-		if slices.ContainsFunc(others, p.slot(slot).overlaps) {
+	all, taken := p.occupied(rangesOf(others)), 0
+	for _, is := range all {
+		if is {
 			taken++
 		}
 	}
@@ -277,9 +280,9 @@ func (d *Driver) diagnoseIDs() *davitv1.Finding {
 		f.Seen += fmt.Sprintf("; %d of them belong to users of the host (%s)", taken, strings.Join(p.Subordinate, ", "))
 	}
 	switch {
-	case taken == p.Count:
+	case taken == len(all):
 		return lacking(f, limited, "domains in user namespaces that do not name their own ids", "choose another [idmap] in the configuration")
-	case taken > p.Count/2:
+	case taken > len(all)/2:
 		return lacking(f, limited, "many domains in user namespaces at once", "choose another [idmap] in the configuration")
 	}
 	return f

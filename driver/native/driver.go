@@ -109,8 +109,6 @@ type Driver struct {
 	program *os.File
 	hooks   hooks
 
-	minder minder
-
 	mu      sync.Mutex
 	keeper  *client.Keeper
 	network *link.Host
@@ -188,7 +186,6 @@ func (d *Driver) open() (err error) {
 
 // Close lets go of everything. A keeper that has no monitor ends; domains run on.
 func (d *Driver) Close() error {
-	d.minder.close()
 	// A reader that is being stopped may ask for the keeper, so the lock is not held meanwhile.
 	d.mu.Lock()
 	lives := d.lives
@@ -273,6 +270,7 @@ func (d *Driver) Check(ctx context.Context, def *davitv1.Domain) ([]*davitv1.War
 	warnings := d.checkShares(ctx, def)
 	warnings = append(warnings, missing...)
 	warnings = append(warnings, d.checkLimits(def)...)
+	warnings = append(warnings, d.checkIDs(def)...)
 	facts := d.factsOf(def)
 	if err = checkDevices(def, facts); err != nil {
 		return nil, err
@@ -325,6 +323,16 @@ func (d *Driver) Plan(_ context.Context, def *davitv1.Domain, verbose bool) (str
 		return "", err
 	}
 	return describeHost(def, facts, d.cgroups.Has, list) + launch.Describe(p), nil
+}
+
+// Reserve has the host ids that definitions name given to no other domain that names none.
+func (d *Driver) Reserve(_ context.Context, definitions []*davitv1.Domain) error {
+	for _, def := range definitions {
+		if err := checkUUID(def.GetUuid()); err != nil {
+			return err
+		}
+	}
+	return d.ids.reserve(definitions)
 }
 
 // Unreserve gives back the host ids of a domain. One that has not been released yet gives them back when it is.
@@ -404,7 +412,6 @@ func (d *Driver) findKeeper(ctx context.Context, broken *client.Keeper) (*client
 	defer cancel()
 	for wait := newPatience(); ; {
 		d.keeper, err = client.StartKeeper(ctx, client.KeeperOptions{Folder: d.run, Program: d.program, Log: log})
-		d.minder.mind(d, d.keeper) //nolint:contextcheck // it goes on when the caller has gone
 		// One that is just ending takes connections that it does not answer.
 		if !errors.Is(err, unix.ECONNRESET) && !errors.Is(err, unix.EPIPE) && !errors.Is(err, io.EOF) {
 			return d.keeper, err

@@ -54,6 +54,18 @@ func (l *layout) idMaps() maps {
 	return maps{m, m}
 }
 
+// checkIDs warns of an <idmap> with ids that another domain has, also while it does not run.
+func (d *Driver) checkIDs(def *davitv1.Domain) []*davitv1.Warning {
+	if len(def.GetIdmap().GetUid()) == 0 {
+		return nil
+	}
+	err := d.ids.taken(def)
+	if err == nil {
+		return nil
+	}
+	return []*davitv1.Warning{{XmlPath: "/domain/idmap", Field: "idmap", Message: err.Error() + "; the domain cannot be started before"}}
+}
+
 // given turns ranges of the definition into a map.
 func given(ranges []*davitv1.IdRange) []*monitorv1.IdMapping {
 	var out []*monitorv1.IdMapping

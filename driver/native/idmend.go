@@ -90,49 +90,36 @@ func salvage(text []byte) *ledger {
 func (a ids) mend(l *ledger) {
 	a.view.mu.Lock()
 	defer a.view.mu.Unlock()
-	listed := 0
-	for _, c := range l.Claims {
-		if c.Instance == a.instance {
-			listed++
-		}
-	}
-	if listed >= len(a.view.own) {
-		return
-	}
-	for _, c := range a.view.own {
-		same := func(o claim) bool { return o.Instance == c.Instance && o.UUID == c.UUID }
-		if !slices.ContainsFunc(l.Claims, same) && !l.conflicts(c, nil) {
+	a.view.learn(l, a.instance)
+	for _, c := range a.view.lost {
+		if !l.conflicts(c, nil) {
 			l.add(c)
 		}
 	}
 }
 
-// remember keeps what this davitd's domains have by a list that is written.
+// remember keeps what this davitd's domains have by a list that is written: whatever else they had they gave back.
 func (a ids) remember(l *ledger) {
 	a.view.mu.Lock()
 	defer a.view.mu.Unlock()
-	a.view.own = a.view.own[:0:0]
-	for _, c := range l.Claims {
-		if c.Instance == a.instance {
-			a.view.own = append(a.view.own, c)
-		}
-	}
+	a.view.learn(l, a.instance)
+	a.view.lost = nil
 }
 
 // reclaim writes down what a domain that runs has, unless the list says so.
-func (a ids) reclaim(uuid, folder string, m maps, given bool) error {
-	c := claim{Instance: a.instance, UUID: uuid, Folder: folder, Given: given}
+func (a ids) reclaim(uuid, name, folder string, m maps, given bool) error {
+	c := claim{Instance: a.instance, UUID: uuid, Name: name, Folder: folder, Given: given}
 	if !given {
 		c.Folder = a.home
 	}
 	c.UID, c.GID = m.ranges()
 	return a.update(func(l *ledger) error {
-		if slices.ContainsFunc(l.Claims, func(o claim) bool { return o.Instance == a.instance && o.UUID == uuid && !o.Idle }) {
+		if slices.ContainsFunc(l.Claims, func(o claim) bool { return o.of(a.instance, uuid) && !o.Idle }) {
 			return nil
 		}
-		l.drop(func(o claim) bool { return o.Instance == a.instance && o.UUID == uuid })
+		l.drop(func(o claim) bool { return o.of(a.instance, uuid) })
 		var err error
-		l.conflicts(c, func(o claim, r Range) { err = fmt.Errorf("host ids %s are those of %s, too", r, o.words()) })
+		l.conflicts(c, func(o claim, r Range) { err = fmt.Errorf("host ids %s are those of %s, too", r, o.words(a.instance)) })
 		l.add(c) // also then: whoever comes later is not to have them
 		return err
 	})
@@ -151,7 +138,7 @@ func (i *instance) reclaimIDs(ctx context.Context) {
 	}
 	var plan *monitorv1.Plan
 	if plan, err = i.monitor.Plan(ctx); err == nil && len(plan.GetUidMap()) > 0 {
-		err = i.d.ids.reclaim(i.spec.UUID, i.d.states.path(i.spec.UUID), maps{plan.GetUidMap(), plan.GetGidMap()}, given)
+		err = i.d.ids.reclaim(i.spec.UUID, def.GetName(), i.d.states.path(i.spec.UUID), maps{plan.GetUidMap(), plan.GetGidMap()}, given)
 	}
 	if err != nil {
 		i.d.log.Warn("claim again the host ids of a domain that runs", zap.String("uuid", i.spec.UUID), zap.Error(err))

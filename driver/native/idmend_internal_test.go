@@ -49,7 +49,7 @@ func TestRunningDomainsReclaim(t *testing.T) {
 	a := newIDs(p, "aaaaaaaa", home)
 	first := p.slot(0)
 	for range 2 {
-		if err := a.reclaim("x", home, mapOf(first.Start, first.Count), false); err != nil {
+		if err := a.reclaim("x", "", home, mapOf(first.Start, first.Count), false); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -62,7 +62,7 @@ func TestRunningDomainsReclaim(t *testing.T) {
 	if n := len(claimsOf(t, p)); n != 2 {
 		t.Errorf("%d claims, want 2", n)
 	}
-	if err := a.reclaim("z", home, mapOf(first.Start+5, 1), true); err == nil || !strings.Contains(err.Error(), "those of domain x") {
+	if err := a.reclaim("z", "", home, mapOf(first.Start+5, 1), true); err == nil || !strings.Contains(err.Error(), "those of domain x") {
 		t.Errorf("claimed again what another has: %v", err)
 	}
 }

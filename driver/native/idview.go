@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -19,11 +20,10 @@ type view struct {
 	// this one is open.
 	file *os.File
 	seen unix.Stat_t
-	// allotted are the ranges of domains as long as they are defined; given has those with ranges of their <idmap>.
-	allotted map[string]Range
-	given    map[string]bool
-	// own are all claims of this instance by the list that it read or wrote last to change it.
-	own []claim
+	// listed are the claims of a domain in the list, lost those that were in an earlier one and that nobody gave back. A claim is in one
+	// of both.
+	listed map[string][]claim
+	lost   []claim
 }
 
 // look tells what a domain has, without waiting for those who change the list: its range, and whether it has those of an <idmap>.
@@ -33,8 +33,34 @@ func (a ids) look(uuid string) (own Range, allotted, given bool, err error) {
 	if err = a.refresh(); err != nil {
 		return Range{}, false, false, err
 	}
-	own, allotted = a.view.allotted[uuid]
-	return own, allotted, a.view.given[uuid], nil
+	for _, c := range a.view.listed[uuid] {
+		switch {
+		case c.Given:
+			given = given || !c.Idle
+		case len(c.UID) == 1:
+			own, allotted = c.UID[0], true
+		}
+	}
+	return own, allotted, given, nil
+}
+
+// holds tells whether the list says already what it is to say of a domain with a definition: the ids of c, or none.
+func (a ids) holds(c claim) bool {
+	a.view.mu.Lock()
+	defer a.view.mu.Unlock()
+	if a.refresh() != nil {
+		return false
+	}
+	named := len(c.UID)+len(c.GID) > 0
+	for _, o := range a.view.listed[c.UUID] {
+		if o.Name != c.Name || o.Idle && !o.same(c) {
+			return false
+		}
+		if o.same(c) {
+			named = false
+		}
+	}
+	return !named
 }
 
 // refresh reads the list if it is another than that of the view.
@@ -64,7 +90,8 @@ func (a ids) refresh() error {
 		_ = file.Close()
 		return err
 	}
-	a.view.take(file, l, a.instance)
+	a.view.file = file
+	a.view.learn(l, a.instance)
 	return nil
 }
 
@@ -75,26 +102,28 @@ func (v *view) isOf(path string) bool {
 		now.Size == v.seen.Size && now.Mtim == v.seen.Mtim
 }
 
-// take makes a view of a list.
-func (v *view) take(file *os.File, l *ledger, instance string) {
-	v.file, v.allotted, v.given = file, make(map[string]Range), make(map[string]bool)
+// learn makes a view that of a list. What an earlier list said of a domain, and this one does not, is lost.
+func (v *view) learn(l *ledger, instance string) {
+	before := v.listed
+	v.listed = make(map[string][]claim)
 	for _, c := range l.Claims {
-		switch {
-		case c.Instance != instance:
-		case c.Given:
-			v.given[c.UUID] = !c.Idle
-		case len(c.UID) == 1:
-			v.allotted[c.UUID] = c.UID[0]
+		if c.Instance == instance {
+			v.listed[c.UUID] = append(v.listed[c.UUID], c)
 		}
 	}
+	for _, claims := range before {
+		v.lost = append(v.lost, claims...)
+	}
+	v.lost = slices.DeleteFunc(v.lost, func(c claim) bool { return len(v.listed[c.UUID]) > 0 })
 }
 
-// forget lets go of the list.
+// forget lets go of the list; what it said is lost until one says it again.
 func (v *view) forget() {
 	if v.file != nil {
 		_ = v.file.Close()
 	}
-	v.file, v.allotted, v.given = nil, nil, nil
+	v.file = nil
+	v.learn(new(ledger), "")
 }
 
 // close lets go of what is held.

@@ -13,7 +13,7 @@ import (
 func TestWhatADomainHasIsFoundWithoutTheLock(t *testing.T) {
 	a := newIDs(pool(t), "aaaaaaaa", state(t))
 	defer a.close()
-	first, _, err := a.allocate("x")
+	first, _, err := a.allocate("x", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func TestWhatADomainHasIsFoundWithoutTheLock(t *testing.T) {
 	if err := flock(lock); err != nil {
 		t.Fatal(err)
 	}
-	if r, fresh, err := a.allocate("x"); r != first || fresh || err != nil {
+	if r, fresh, err := a.allocate("x", ""); r != first || fresh || err != nil {
 		t.Errorf("allocate again: %v, fresh %v, %v, want %v", r, fresh, err, first)
 	}
 	if err := a.release("x"); err != nil {
@@ -54,7 +54,7 @@ func TestAViewFollowsTheList(t *testing.T) {
 		}
 	}
 	expect("before there is a list", a, false, false)
-	r, _, err := again.allocate("x")
+	r, _, err := again.allocate("x", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestAViewFollowsTheList(t *testing.T) {
 	}
 	expect("allotted to another instance's", other, false, false)
 	m := []*monitorv1.IdMapping{{Inside: 0, Outside: 500000, Count: 10}}
-	if _, err := again.claim("x", home, maps{m, m}); err != nil {
+	if _, err := again.claim("x", "", home, maps{m, m}); err != nil {
 		t.Fatal(err)
 	}
 	expect("given", a, false, true)
@@ -103,7 +103,7 @@ func BenchmarkRange(b *testing.B) {
 	const uuid = "5f9c6d2e-9d6c-4a6b-8f1e-000000009999"
 	find := func(b *testing.B) {
 		b.Helper()
-		if r, fresh, err := a.allocate(uuid); r != p.slot(9999) || fresh || err != nil {
+		if r, fresh, err := a.allocate(uuid, ""); r != p.slot(9999) || fresh || err != nil {
 			b.Fatal(r, fresh, err)
 		}
 	}

@@ -26,9 +26,6 @@ func (i *instance) Kill(ctx context.Context) error {
 	if i.isEnded() || i.isReleased() {
 		return nil
 	}
-	i.adopting.Lock()
-	i.ending = true
-	i.adopting.Unlock()
 	if err := i.d.step("disarm monitor", func() error { return i.disarm(ctx) }); err != nil {
 		return err
 	}
@@ -288,7 +285,6 @@ func (d *Driver) runningKeeper(ctx context.Context) (*client.Keeper, error) {
 		return nil, nil
 	}
 	d.keeper = k
-	d.minder.mind(d, k) //nolint:contextcheck // it goes on when the caller has gone
 	return k, err
 }
 
@@ -311,6 +307,7 @@ func (d *Driver) remove(ctx context.Context, uuid string, folder *os.File, group
 		// Nobody else gets them before; the next sweep gives them back.
 		d.log.Warn("host ids of a domain that has ended stay taken", zap.String("uuid", uuid), zap.Error(err))
 	}
+	errs = append(errs, d.step("give back log files", func() error { return d.releaseTerminals(uuid) }))
 	errs = append(errs, d.step("forget interfaces", func() error { return d.forgetInterfaces(ctx, folder, guest) }))
 	if err := errors.Join(errs...); err != nil {
 		// The record stays, so that the next sweep finds what is left.

@@ -6,15 +6,15 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/davitd/davit/domain"
+	"github.com/davitd/davit/driver/launch"
 	davitfs "github.com/davitd/davit/fs"
+	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 )
 
@@ -99,25 +99,14 @@ func (m *mapper) maps(at string) bool {
 	return davitfs.MapIDs(mount, m.userns) == nil
 }
 
-// namespace is a user namespace with a map. It is made by a process that is stopped before its first instruction, and ended.
-func (m *mapper) namespace() (*os.File, error) {
+// namespace is a user namespace with a map.
+func (m *mapper) namespace() (userns *os.File, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.userns != nil {
-		return m.userns, nil
+	if m.userns == nil {
+		one := []*monitorv1.IdMapping{{Outside: 1, Count: 1}}
+		m.userns, err = launch.UserNamespace(one, one)
 	}
-	one := []syscall.SysProcIDMap{{HostID: 1, Size: 1}}
-	runtime.LockOSThread() // only the thread that traces may end it so
-	defer runtime.UnlockOSThread()
-	p, err := os.StartProcess("/proc/self/exe", []string{"userns"}, &os.ProcAttr{Sys: &syscall.SysProcAttr{
-		Cloneflags: unix.CLONE_NEWUSER, UidMappings: one, GidMappings: one, Ptrace: true, Pdeathsig: syscall.SIGKILL,
-	}})
-	if err != nil {
-		return nil, err
-	}
-	m.userns, err = os.Open(fmt.Sprintf("/proc/%d/ns/user", p.Pid))
-	_ = p.Kill()
-	_, _ = p.Wait()
 	return m.userns, err
 }
 

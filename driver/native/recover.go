@@ -80,15 +80,7 @@ func (d *Driver) reopen(ctx context.Context, spec driver.Spec) (*instance, error
 		i.letGo()
 		return nil, err
 	}
-	attended := alive
-	if alive, err = i.reunite(ctx, alive); err != nil {
-		i.letGo()
-		return nil, err
-	}
-	if alive && !attended {
-		attended, err = i.monitorAlive(ctx)
-	}
-	if alive && err == nil && attended {
+	if alive {
 		i.findLent(i.initPID())
 		i.reclaimIDs(ctx)
 		if r.Furnished || hasNetwork(spec.Definition) {
@@ -98,7 +90,7 @@ func (d *Driver) reopen(ctx context.Context, spec driver.Spec) (*instance, error
 	}
 	switch {
 	case err != nil:
-	case !alive && !i.isLost():
+	case !alive:
 		err = i.lose(ctx)
 	case i.group == nil:
 		// Its processes went with it, and whatever was moved elsewhere is limited by nothing. The monitor tells how it ended.
@@ -110,25 +102,6 @@ func (d *Driver) reopen(ctx context.Context, spec driver.Spec) (*instance, error
 		return nil, err
 	}
 	return i, nil
-}
-
-// reunite sees to it that a container whose monitor was killed has another, and that there is a keeper; alive tells that the container is
-// there.
-func (i *instance) reunite(ctx context.Context, attended bool) (alive bool, err error) {
-	if attended {
-		_, err = i.d.findKeeper(ctx, nil)
-		return true, err
-	}
-	if i.group == nil {
-		return false, nil
-	}
-	if i.monitor == nil {
-		if i.monitor, err = client.Expect(i.folder); err != nil {
-			return false, err
-		}
-	}
-	state, err := i.mend(ctx)
-	return state != nil, err
 }
 
 // connect finds the monitor; alive tells that it has a container that was made.
@@ -304,6 +277,7 @@ func (d *Driver) Sweep(ctx context.Context, keep []driver.Ref) error {
 	prefix := cgroup.InstancePrefix(d.opts.Instance)
 	errs = append(errs, d.cgroups.Sweep(ctx, prefix, func(p cgroup.Path) bool { return kept[p.Name[len(prefix):]] }))
 	errs = append(errs, d.ids.sweep(func(uuid string) bool { return kept[uuid] }, func(uuid string) bool { return defined[uuid] }))
+	errs = append(errs, d.sweepTerminals(func(uuid string) bool { return kept[uuid] }))
 	errs = append(errs, d.sweepInterfaces(kept))
 	return errors.Join(errs...)
 }

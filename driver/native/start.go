@@ -102,6 +102,7 @@ func (s *start) steps() []startStep {
 		{"write record", s.writeRecord},
 		{"open devices", s.openDevices},
 		{"open log files", s.openLogFiles},
+		{"claim log files", s.claimLogFiles},
 		{"take host ids", s.takeIDs},
 		{"claim host ids", s.claimIDs},
 		{"make folders of overlays", s.makeUppers},
@@ -189,11 +190,17 @@ func (s *start) openLogFiles(context.Context) (err error) {
 	return s.d.checkTerminals(s.spec.Definition)
 }
 
+// claimLogFiles lists them, so that no other domain of the host has them.
+func (s *start) claimLogFiles(context.Context) error {
+	s.undoBy(func(context.Context) error { return s.d.releaseTerminals(s.spec.UUID) })
+	return s.d.claimTerminals(s.spec.Definition, s.logs)
+}
+
 // takeIDs takes the range of host ids of the domain, and plans with it.
 func (s *start) takeIDs(context.Context) (err error) {
 	if needsRange(s.spec.Definition) {
 		var fresh bool
-		if s.facts.Range, fresh, err = s.d.ids.allocate(s.spec.UUID); err != nil {
+		if s.facts.Range, fresh, err = s.d.ids.allocate(s.spec.UUID, s.spec.Definition.GetName()); err != nil {
 			return err
 		}
 		if fresh {
@@ -210,7 +217,7 @@ func (s *start) claimIDs(context.Context) error {
 		return nil
 	}
 	folder := s.d.states.path(s.spec.UUID)
-	fresh, err := s.d.ids.claim(s.spec.UUID, folder, maps{s.plan.GetUidMap(), s.plan.GetGidMap()})
+	fresh, err := s.d.ids.claim(s.spec.UUID, s.spec.Definition.GetName(), folder, maps{s.plan.GetUidMap(), s.plan.GetGidMap()})
 	if err != nil {
 		return err
 	}
@@ -321,6 +328,9 @@ func (s *start) startMonitor(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = log.Close() }()
+	if err = unix.Flock(int(log.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { // see [terminalClaim.holds]
+		return fmt.Errorf("lock %q: %w", log.Name(), err)
+	}
 	s.undoBy(func(ctx context.Context) error { return s.d.endMonitor(ctx, s.i.folder, s.spec.UUID, s.i.group) })
 	err = s.d.withKeeper(ctx, func(k *client.Keeper) error {
 		spawned, failed := k.Spawn(ctx, client.Spawn{
@@ -373,10 +383,7 @@ func (s *start) makeContainer(ctx context.Context) error {
 	logs := client.Logs{
 		Folder: s.openLogs(), MaxBytes: s.d.opts.LogMaxBytes, MaxFiles: s.d.opts.LogMaxFiles, Files: s.logs.folders,
 	}
-	noted := make(chan error, 1)
-	go func() { noted <- notePlan(s.i.folder, s.plan) }()
 	started, err := s.i.monitor.Start(ctx, s.plan, groups, logs)
-	err = errors.Join(err, <-noted)
 	if logs.Folder != nil {
 		_ = logs.Folder.Close()
 	}

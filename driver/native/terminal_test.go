@@ -1,12 +1,17 @@
 package native_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/davitd/davit/domain"
 	"github.com/davitd/davit/driver"
+	"github.com/davitd/davit/internal/testenv"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 )
 
@@ -61,4 +66,75 @@ func TestSerialAndLogFiles(t *testing.T) {
 		t.Errorf("a start without the folder: %v", err)
 	}
 	h.empty(t)
+}
+
+// A file that a console of a running domain is written to is no domain's of another davitd of the host, also after the file was rotated and
+// its own davitd has ended; the error names the file and the domain. Nothing of the file is lost, and it is free when the domain has ended.
+func TestLogFileOfAnotherDavitd(t *testing.T) {
+	one, two := newHost(t, "10900003"), newHost(t, "10900004")
+	two.options.Pool = one.options.Pool
+	file := filepath.Join(t.TempDir(), "console")
+	logged := func(h *host) driver.Spec {
+		spec := h.spec("echo said; " + idle)
+		spec.Definition.GetDevices().Console = []*davitv1.Console{{LogFile: file}}
+		return spec
+	}
+	first, second := one.open(t), closing(t, two.open(t))
+	spec := logged(one)
+	start(t, first, spec)
+	refused := func(when string) {
+		t.Helper()
+		other := logged(two)
+		_, err := second.Start(t.Context(), other)
+		for _, want := range []string{file, "running domain " + strconv.Quote(spec.Definition.GetName()), spec.UUID, one.options.StateDir, "/domain/devices/console[1]/log/@file"} {
+			if !errors.Is(err, domain.ErrFailedPrecondition) || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want %q in it", when, err, want)
+			}
+		}
+		if left, _ := filepath.Glob(filepath.Join(two.options.StateDir, "*")); len(left) > 0 {
+			t.Errorf("%s: state is left: %q", when, left)
+		}
+	}
+	waitFile(t, file, "said")
+	refused("while it runs")
+	if text, err := os.ReadFile(file); err != nil || !strings.Contains(string(text), "said") {
+		t.Errorf("after a start that was refused the file has %q, %v", text, err)
+	}
+	if err := os.Rename(file, file+".1"); err != nil {
+		t.Fatal(err)
+	}
+	refused("rotated")
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	refused("its davitd has ended")
+
+	first = closing(t, one.open(t))
+	running, err := first.Recover(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err = first.Sweep(t.Context(), []driver.Ref{spec.Ref}); err != nil {
+		t.Fatal(err)
+	}
+	refused("recovered")
+	kill(t, running)
+	kill(t, start(t, second, logged(two)))
+	if left, err := os.ReadDir(filepath.Join(one.options.Pool.Dir, "consoles")); err != nil || len(left) != 0 {
+		t.Errorf("listed are %v, %v", left, err)
+	}
+}
+
+// waitFile waits until a file has a text.
+func waitFile(t *testing.T, name, want string) {
+	t.Helper()
+	for end := time.Now().Add(testenv.Scale(time.Minute)); ; time.Sleep(5 * time.Millisecond) {
+		text, err := os.ReadFile(name)
+		if strings.Contains(string(text), want) {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s has %q, %v, want %q", name, text, err, want)
+		}
+	}
 }

@@ -292,18 +292,3 @@ func (a *actor) discard() error {
 	a.engine.journal.Forget(a.uuid)
 	return nil
 }
-
-// unreserve gives back what the driver has reserved for a domain that is gone, before the next can have its UUID.
-func (a *actor) unreserve() error {
-	reserver, ok := a.engine.driver.(driver.Reserver)
-	if !ok {
-		return nil
-	}
-	ctx, cancel := a.brief()
-	defer cancel()
-	err := reserver.Unreserve(ctx, a.uuid)
-	if err != nil {
-		a.log.Warn("give back what was reserved; that is done when the daemon starts again", zap.Error(err))
-	}
-	return err
-}

@@ -56,6 +56,7 @@ func (e *Engine) Recover(ctx context.Context) error {
 	if err := e.driver.Sweep(ctx, refs); err != nil {
 		e.log.Error("sweep what nobody owns", zap.Error(err))
 	}
+	e.reserveAll(ctx, defs)
 	e.finishResets(ctx) // not before the sweep, which knows the runs only that there were
 	e.log.Info("domains recovered", zap.Int("defined", len(defs)), zap.Int("active", len(keep)))
 	return nil

@@ -2,10 +2,13 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
+
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"github.com/davitd/davit/driver"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
@@ -19,9 +22,19 @@ type reserving struct {
 }
 
 type reservations struct {
-	mu    sync.Mutex
-	gone  []string
-	swept []driver.Ref
+	mu      sync.Mutex
+	defined []string // names, as they were told
+	gone    []string
+	swept   []driver.Ref
+}
+
+func (r reserving) Reserve(_ context.Context, definitions []*davitv1.Domain) error {
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	for _, def := range definitions {
+		r.log.defined = append(r.log.defined, def.GetName())
+	}
+	return errors.New("no room")
 }
 
 func (r reserving) Unreserve(_ context.Context, uuid string) error {
@@ -82,5 +95,54 @@ func TestReservations(t *testing.T) {
 		expect("a transient one runs", uuidWeb)
 		destroy("once")
 		expect("a transient one has ended", uuidWeb, once)
+	})
+}
+
+// What is defined is told to the driver when it is defined, redefined or renamed, and when a daemon starts; what it cannot reserve is
+// defined all the same.
+func TestDefinitionsAreTold(t *testing.T) {
+	bubble(t, func(h *house) {
+		var log reservations
+		h.options = func(o *engine.Options) { o.Driver = reserving{o.Driver, &log} }
+		expect := func(when string, names ...string) {
+			t.Helper()
+			synctest.Wait()
+			log.mu.Lock()
+			defer log.mu.Unlock()
+			if !slices.Equal(log.defined, names) {
+				t.Errorf("%s: told are %q, want %q", when, log.defined, names)
+			}
+			log.defined = nil
+		}
+		h.kill()
+		h.start()
+		expect("nothing is defined")
+		h.define("web", uuidWeb)
+		expect("defined", "web")
+		if _, err := h.RenameDomain(h.t.Context(), &davitv1.RenameDomainRequest{Domain: byName("web"), NewName: "site"}); err != nil {
+			t.Fatal(err)
+		}
+		expect("renamed", "site")
+		if _, err := h.UpdateDomain(h.t.Context(), &davitv1.UpdateDomainRequest{
+			Domain: byName("site"), UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"autostart"}}, Autostart: true,
+		}); err != nil {
+			t.Fatal(err)
+		}
+		expect("the definition is the same")
+		h.boot("site")
+		expect("started")
+		h.define("site", uuidWeb)
+		expect("defined anew as it is")
+		h.define("site", uuidWeb, "<title>new</title>")
+		expect("defined while it runs", "site")
+		h.CreateDomainOf("once", "sleep infinity")
+		expect("a transient one runs")
+		h.stop()
+		h.start()
+		expect("a daemon starts", "site")
+		if _, err := h.UndefineDomain(h.t.Context(), &davitv1.UndefineDomainRequest{Domain: byName("site")}); err != nil {
+			t.Fatal(err)
+		}
+		expect("undefined while it runs")
 	})
 }

@@ -44,6 +44,7 @@ func (a *actor) rewrite(next snapshot, told []*davitv1.Event, write, undo func()
 	position, err := a.settle()
 	switch {
 	case err == nil:
+		a.reserve(last)
 		a.tidy(&next)
 		a.log.Info("domain changed", zap.Bool("persistent", next.persistent()), zap.Bool("gone", next.gone))
 		return position, nil

@@ -1,0 +1,65 @@
+package engine
+
+import (
+	"context"
+
+	"go.uber.org/zap"
+
+	"github.com/davitd/davit/driver"
+	davitv1 "github.com/davitd/davit/proto/davit/v1"
+	"github.com/davitd/davit/server/store"
+)
+
+// A driver that reserves things of the host for what is defined is told what that is. What it cannot reserve keeps nothing from being
+// defined: it is told again when the daemon starts.
+
+// reserveAll tells what is defined when the daemon has found it.
+func (e *Engine) reserveAll(ctx context.Context, defs []store.Definition) {
+	reserver, ok := e.driver.(driver.Reserver)
+	if !ok {
+		return
+	}
+	list := make([]*davitv1.Domain, 0, len(defs))
+	for _, def := range defs {
+		list = append(list, def.Def)
+	}
+	if err := reserver.Reserve(ctx, list); err != nil {
+		e.log.Warn("reserve what definitions name", zap.Error(err))
+	}
+}
+
+// reserve tells the definition of a domain, unless it is that of last.
+func (a *actor) reserve(last *snapshot) {
+	reserver, ok := a.engine.driver.(driver.Reserver)
+	now := a.current.Load()
+	if !ok || !now.persistent() || last != nil && last.persistent() && last.stored.etag == now.stored.etag {
+		return
+	}
+	ctx, cancel := a.brief()
+	defer cancel()
+	err := a.engine.guard("reserve for domain", func() error {
+		def, err := now.stored.open()
+		if err != nil {
+			return err
+		}
+		return reserver.Reserve(ctx, []*davitv1.Domain{def})
+	})
+	if err != nil {
+		a.log.Warn("reserve what the definition names; that is done when the daemon starts again", zap.Error(err))
+	}
+}
+
+// unreserve gives back what the driver has reserved for a domain that is gone, before the next can have its UUID.
+func (a *actor) unreserve() error {
+	reserver, ok := a.engine.driver.(driver.Reserver)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := a.brief()
+	defer cancel()
+	err := reserver.Unreserve(ctx, a.uuid)
+	if err != nil {
+		a.log.Warn("give back what was reserved; that is done when the daemon starts again", zap.Error(err))
+	}
+	return err
+}
