@@ -109,6 +109,8 @@ type Driver struct {
 	program *os.File
 	hooks   hooks
 
+	minder minder
+
 	mu      sync.Mutex
 	keeper  *client.Keeper
 	network *link.Host
@@ -186,6 +188,7 @@ func (d *Driver) open() (err error) {
 
 // Close lets go of everything. A keeper that has no monitor ends; domains run on.
 func (d *Driver) Close() error {
+	d.minder.close()
 	// A reader that is being stopped may ask for the keeper, so the lock is not held meanwhile.
 	d.mu.Lock()
 	lives := d.lives
@@ -412,6 +415,7 @@ func (d *Driver) findKeeper(ctx context.Context, broken *client.Keeper) (*client
 	defer cancel()
 	for wait := newPatience(); ; {
 		d.keeper, err = client.StartKeeper(ctx, client.KeeperOptions{Folder: d.run, Program: d.program, Log: log})
+		d.minder.mind(d, d.keeper) //nolint:contextcheck // it goes on when the caller has gone
 		// One that is just ending takes connections that it does not answer.
 		if !errors.Is(err, unix.ECONNRESET) && !errors.Is(err, unix.EPIPE) && !errors.Is(err, io.EOF) {
 			return d.keeper, err

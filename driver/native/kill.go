@@ -26,6 +26,9 @@ func (i *instance) Kill(ctx context.Context) error {
 	if i.isEnded() || i.isReleased() {
 		return nil
 	}
+	i.adopting.Lock()
+	i.ending = true
+	i.adopting.Unlock()
 	if err := i.d.step("disarm monitor", func() error { return i.disarm(ctx) }); err != nil {
 		return err
 	}
@@ -285,6 +288,7 @@ func (d *Driver) runningKeeper(ctx context.Context) (*client.Keeper, error) {
 		return nil, nil
 	}
 	d.keeper = k
+	d.minder.mind(d, k) //nolint:contextcheck // it goes on when the caller has gone
 	return k, err
 }
 

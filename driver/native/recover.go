@@ -80,7 +80,15 @@ func (d *Driver) reopen(ctx context.Context, spec driver.Spec) (*instance, error
 		i.letGo()
 		return nil, err
 	}
-	if alive {
+	attended := alive
+	if alive, err = i.reunite(ctx, alive); err != nil {
+		i.letGo()
+		return nil, err
+	}
+	if alive && !attended {
+		attended, err = i.monitorAlive(ctx)
+	}
+	if alive && err == nil && attended {
 		i.findLent(i.initPID())
 		i.reclaimIDs(ctx)
 		if r.Furnished || hasNetwork(spec.Definition) {
@@ -90,7 +98,7 @@ func (d *Driver) reopen(ctx context.Context, spec driver.Spec) (*instance, error
 	}
 	switch {
 	case err != nil:
-	case !alive:
+	case !alive && !i.isLost():
 		err = i.lose(ctx)
 	case i.group == nil:
 		// Its processes went with it, and whatever was moved elsewhere is limited by nothing. The monitor tells how it ended.
@@ -102,6 +110,25 @@ func (d *Driver) reopen(ctx context.Context, spec driver.Spec) (*instance, error
 		return nil, err
 	}
 	return i, nil
+}
+
+// reunite sees to it that a container whose monitor was killed has another, and that there is a keeper; alive tells that the container is
+// there.
+func (i *instance) reunite(ctx context.Context, attended bool) (alive bool, err error) {
+	if attended {
+		_, err = i.d.findKeeper(ctx, nil)
+		return true, err
+	}
+	if i.group == nil {
+		return false, nil
+	}
+	if i.monitor == nil {
+		if i.monitor, err = client.Expect(i.folder); err != nil {
+			return false, err
+		}
+	}
+	state, err := i.mend(ctx)
+	return state != nil, err
 }
 
 // connect finds the monitor; alive tells that it has a container that was made.

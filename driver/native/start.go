@@ -383,7 +383,10 @@ func (s *start) makeContainer(ctx context.Context) error {
 	logs := client.Logs{
 		Folder: s.openLogs(), MaxBytes: s.d.opts.LogMaxBytes, MaxFiles: s.d.opts.LogMaxFiles, Files: s.logs.folders,
 	}
+	noted := make(chan error, 1)
+	go func() { noted <- notePlan(s.i.folder, s.plan) }()
 	started, err := s.i.monitor.Start(ctx, s.plan, groups, logs)
+	err = errors.Join(err, <-noted)
 	if logs.Folder != nil {
 		_ = logs.Folder.Close()
 	}
