@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -22,15 +23,16 @@ type bench struct {
 	floor   *floorProgram
 	figures []figure
 	remarks []string
+	out     io.Writer
 }
 
 // newBench makes the folders and the programs that are measured with.
-func newBench(ctx context.Context, o options) (*bench, error) {
+func newBench(ctx context.Context, o options, out io.Writer) (*bench, error) {
 	p, err := newPlace()
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{options: o, place: p}
+	b := &bench{options: o, place: p, out: out}
 	if err := b.prepare(ctx); err != nil {
 		return nil, errors.Join(err, b.close())
 	}
@@ -61,7 +63,7 @@ func (b *bench) close() error { return b.place.remove() }
 func (b *bench) chosen(name string) bool { return len(b.lines) == 0 || slices.Contains(b.lines, name) }
 
 // say tells something at once.
-func (b *bench) say(format string, args ...any) { _, _ = fmt.Fprintf(os.Stdout, format+"\n", args...) }
+func (b *bench) say(format string, args ...any) { _, _ = fmt.Fprintf(b.out, format+"\n", args...) }
 
 // remark tells something that belongs to the figures, at once and below the table.
 func (b *bench) remark(format string, args ...any) {

@@ -20,8 +20,16 @@ func hierarchies() ([]cgroupFolder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list mounts: %w", err)
 	}
+	list := hierarchiesOf(string(table))
+	if len(list) == 0 {
+		return nil, fmt.Errorf("list cgroups: none are mounted below %s", cgroupRoot)
+	}
+	return list, nil
+}
+
+func hierarchiesOf(mounts string) []cgroupFolder {
 	var list []cgroupFolder
-	for line := range strings.Lines(string(table)) {
+	for line := range strings.Lines(mounts) {
 		f := strings.Fields(line)
 		if len(f) < 4 || f[1] != cgroupRoot && !strings.HasPrefix(f[1], cgroupRoot+"/") {
 			continue
@@ -36,10 +44,7 @@ func hierarchies() ([]cgroupFolder, error) {
 			}
 		}
 	}
-	if len(list) == 0 {
-		return nil, fmt.Errorf("list cgroups: none are mounted below %s", cgroupRoot)
-	}
-	return list, nil
+	return list
 }
 
 // layout is how the host mounts its cgroups, in davit's words.

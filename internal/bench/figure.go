@@ -189,7 +189,7 @@ func joined(a, b string) string { return strings.TrimPrefix(a+", "+b, ", ") }
 
 // table shows all figures at the end.
 func (b *bench) table() {
-	const format = "%-66s %10s %8s  %-22s %-14s %s"
+	const format = "%-62s %10s %8s  %-30s %-15s %s"
 	b.say("\n"+format, "what", "measured", "p99", "promised", "", "beside it")
 	for _, r := range rows(b.figures) {
 		b.say(format, r.title, r.value, r.tail, r.promise, r.verdict, r.beside)

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -32,6 +33,7 @@ type options struct {
 	subscribers      int
 	rate             int
 	seconds          time.Duration
+	rest             time.Duration // how long all is left alone before memory is measured
 	json, chart      string
 	page             string
 	short, beside    bool
@@ -48,7 +50,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	if err := run(ctx, o); err != nil {
+	if err := run(ctx, o, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -71,6 +73,7 @@ func parse(args []string) (options, error) {
 	set.IntVar(&o.subscribers, "subscribers", 100, "subscribers in the line events")
 	set.IntVar(&o.rate, "rate", 1000, "events a second in the line events")
 	set.DurationVar(&o.seconds, "time", 10*time.Second, "how long rates are measured")
+	set.DurationVar(&o.rest, "rest", 5*time.Second, "how long all is left alone before memory is measured")
 	set.StringVar(&o.json, "json", "build/bench.json", "file for all figures")
 	set.StringVar(&o.chart, "chart", "build/bench.svg", "file for the chart; drawn only of a whole run, unless it is in the folder of -json")
 	set.StringVar(&o.page, "page", "", "page whose table of figures is written anew, of a whole run only")
@@ -135,16 +138,16 @@ func (o *options) check() error {
 func (o *options) whole() bool { return len(o.lines) == 0 && !o.short }
 
 // run measures the lines that are chosen, and reports what came of them, also when one failed.
-func run(ctx context.Context, o options) (err error) {
+func run(ctx context.Context, o options, out io.Writer) (err error) {
 	if !o.beside {
-		held, locked := lock(ctx)
+		held, locked := lock(ctx, out)
 		if locked != nil {
 			return locked
 		}
 		defer func() { _ = held.Close() }()
 	}
 	begun := time.Now()
-	b, err := newBench(ctx, o)
+	b, err := newBench(ctx, o, out)
 	if err != nil {
 		return err
 	}

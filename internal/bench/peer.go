@@ -65,7 +65,7 @@ func listPeers() {
 		_, _ = fmt.Fprintf(os.Stdout, "\nOn Debian:\n\n    apt-get install --no-install-recommends %s\n", strings.Join(missing, " "))
 	}
 	_, _ = fmt.Fprint(os.Stdout, `
-crun 1.8 and runc 1.1 refuse a host with hybrid cgroups. make bench gives them a mount namespace of their own,
+crun 1.8 refuses a host with hybrid cgroups. make bench gives it and runc a mount namespace of their own,
 in which /sys/fs/cgroup shows the version 1 hierarchies and no cgroup2; the host's own mounts stay as they are.
 libvirt's LXC driver is not driven: it needs a libvirtd of its own beside the host's.
 `)

@@ -67,7 +67,7 @@ func (b *bench) makeRoot(ctx context.Context) (string, error) {
 
 // buildGuest makes the program that tests run in containers, which is one of the Go runtime and is told by its arguments what to do.
 func buildGuest(ctx context.Context, program string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, "./internal/guest")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, "github.com/davitd/davit/internal/guest")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build guest: %w\n%s", err, out)

@@ -24,8 +24,6 @@ const (
 	loadTarget    = 1000
 	answerTarget  = 200
 	adoptTarget   = 3000
-	// rest is how long everything is left alone before memory is measured.
-	rest = 5 * time.Second
 )
 
 // measureRunning has many domains run, measures memory, and kills and restarts the daemon beneath them.
@@ -44,7 +42,7 @@ func measureRunning(ctx context.Context, b *bench) (err error) {
 		return err
 	}
 	b.say("  %d domains run after %s", b.running, time.Since(begun).Round(100*time.Millisecond))
-	if err := pause(ctx, rest); err != nil {
+	if err := pause(ctx, b.rest); err != nil {
 		return err
 	}
 	if err := s.reportMemory(); err != nil {
@@ -208,7 +206,7 @@ func measureDefined(ctx context.Context, b *bench) (err error) {
 		Name: "define/rate", Title: fmt.Sprintf("defines a second, %d at once", atOnce), Value: float64(b.defined) / took.Seconds(), Unit: perSecond,
 		Samples: b.defined,
 	})
-	if err := pause(ctx, rest); err != nil {
+	if err := pause(ctx, b.rest); err != nil {
 		return err
 	}
 	title := fmt.Sprintf("%d defined", b.defined)
