@@ -45,6 +45,9 @@ The last word of a caller holds. A *shutdown* overrides a reboot that is under w
 hear, so from then on its reboot counts as a power-off, and on_poweroff says what follows. While init is between two lives it is
 refused. A *reboot* of a domain that is being shut down is refused, for the guest might take it for nothing. *destroy* and *reset* hold
 at any moment, also while the guest reboots.
+
+A domain whose monitor is killed stays in its state: another monitor adopts it, and nothing of that is an event. *lost* is a domain whose
+monitor was killed while nothing of it ran any more, or while it was destroyed, and one that could not be started again.
 `
 
 // TestLifecyclePage writes the full table of states and actions and compares it with the page.
