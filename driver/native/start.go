@@ -27,7 +27,7 @@ const undoTime = 20 * time.Second
 
 // Start makes a container.
 func (d *Driver) Start(ctx context.Context, spec driver.Spec) (driver.Instance, error) {
-	name := spec.Definition.GetName()
+	begun, name := time.Now(), spec.Definition.GetName()
 	if err := checkUUID(spec.UUID); err != nil {
 		return nil, err
 	}
@@ -44,6 +44,7 @@ func (d *Driver) Start(ctx context.Context, spec driver.Spec) (driver.Instance, 
 		return nil, err
 	}
 	s := &start{d: d, spec: spec, i: &instance{d: d, spec: spec, unwired: true, furnished: hasNetwork(spec.Definition)}}
+	s.i.phases.took("check definition", begun)
 	if err := s.do(ctx); err != nil {
 		return nil, errors.Join(err, s.undo(ctx))
 	}
