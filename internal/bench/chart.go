@@ -10,8 +10,8 @@ import (
 
 // Sizes of the chart, in pixels. Its colours are readable on light and on dark pages.
 const (
-	chartWidth = 900
-	labelWidth = 380
+	chartWidth = 1000
+	labelWidth = 470
 	barHeight  = 18
 	rowHeight  = 26
 	margin     = 16
