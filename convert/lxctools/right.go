@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/davitd/davit/convert"
+	"github.com/davitd/davit/domain"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 )
 
@@ -23,7 +24,10 @@ func rightKeys() []Key {
 		{Name: "lxc.apparmor.allow_nesting", Why: "profiles of AppArmor are not changed"},
 		{Name: "lxc.apparmor.raw", List: true, Why: "rules of AppArmor belong into its profile"},
 		{Name: "lxc.selinux.context.keyring", Why: "session keyrings have no label of their own"},
-		{Name: "lxc.seccomp.profile", Old: "lxc.seccomp", Why: "filters of system calls are of Docker's and OCI's form; profile.seccomp names one of the host"},
+		{
+			Name: "lxc.seccomp.profile", Old: "lxc.seccomp", Why: "the domain has the filter of its profile; another is one of Docker's or OCI's form, " +
+				"/etc/davit/seccomp/NAME.json, that profile.seccomp names",
+		},
 		{Name: "lxc.seccomp.allow_nesting", Why: "a process has the filter of its domain, and may add one of its own"},
 		{Name: "lxc.seccomp.notify.*", Why: "no process is asked about system calls"},
 		{Name: "lxc.no_new_privs", Becomes: "profile.no_new_privs; nothing for 0", read: (*reading).noNewPrivileges},
@@ -34,7 +38,7 @@ func rightKeys() []Key {
 		},
 		{Name: "lxc.namespace.keep", Why: "a domain has namespaces of its own; those of the starting process cannot be kept"},
 		{Name: "lxc.namespace.clone", Why: "a domain has all namespaces of its own"},
-		{Name: "lxc.prlimit.*", Old: "lxc.limit.*", Why: "limits of processes are profile.rlimit, which is to be written by hand"},
+		{Name: "lxc.prlimit.*", Old: "lxc.limit.*", Becomes: "profile.rlimit", read: (*reading).prlimit},
 		{Name: "lxc.sysctl.*", Why: "definitions have no kernel parameters; init can set them"},
 		{Name: "lxc.proc.*", Why: "definitions have no attributes of init"},
 	}
@@ -120,9 +124,65 @@ func (r *reading) selinux(list []setting) {
 
 func (r *reading) noNewPrivileges(list []setting) {
 	if on, ok := r.flag(list[0]); ok && on {
-		r.def.Profile = &davitv1.Profile{NoNewPrivs: &on}
+		r.profile().NoNewPrivs = &on
 		r.from("profile.no_new_privs", list[0])
 	}
+}
+
+// profile is that of the definition, which has one from now on.
+func (r *reading) profile() *davitv1.Profile {
+	if r.def.Profile == nil {
+		r.def.Profile = &davitv1.Profile{}
+	}
+	return r.def.Profile
+}
+
+// prlimit reads the limits of processes: SOFT:HARD, or one number for both.
+func (r *reading) prlimit(list []setting) {
+	for _, s := range list {
+		word := strings.TrimPrefix(s.key, "lxc.prlimit.")
+		name, known := davitv1.ResourceName_value["RESOURCE_NAME_"+strings.ToUpper(word)]
+		if !known || name == 0 {
+			r.fault(s, "", "%q is no resource of processes%s", word, r.near(word, resources))
+			continue
+		}
+		first, second, both := strings.Cut(s.value, ":")
+		if !both {
+			second = first
+		}
+		soft, ok := limitOf(first)
+		hard, ok2 := limitOf(second)
+		if !ok || !ok2 {
+			r.fault(s, s.value, `is no limit: a number or "unlimited", or two of them with a colon between`)
+			continue
+		}
+		limit := &davitv1.ResourceLimit{Name: davitv1.ResourceName(name), Soft: &soft, Hard: &hard}
+		p := r.profile()
+		r.from(entry("profile.rlimit", len(p.Rlimit)), s)
+		p.Rlimit = append(p.Rlimit, limit)
+	}
+}
+
+// resources are the words for what setrlimit(2) limits.
+func resources() []string {
+	var words []string
+	for n := range davitv1.ResourceName_name {
+		if n != 0 {
+			words = append(words, strings.ToLower(strings.TrimPrefix(davitv1.ResourceName(n).String(), "RESOURCE_NAME_")))
+		}
+	}
+	slices.Sort(words)
+	return words
+}
+
+// limitOf reads one limit of processes.
+func limitOf(word string) (limit uint64, ok bool) {
+	word = strings.TrimSpace(word)
+	if word == "unlimited" {
+		return domain.Unbounded, true
+	}
+	limit, err := strconv.ParseUint(word, 10, 64)
+	return limit, err == nil
 }
 
 // share reads the owners of shared namespaces.

@@ -98,7 +98,7 @@ func Fields() []Field {
 		{Path: "linux.resources.unified", Why: "definitions have words of their own for limits"},
 		{Path: "linux.cgroupsPath", Why: "davit names the cgroups of domains itself; see resource/partition"},
 		{Path: "linux.sysctl", Why: "definitions have no kernel parameters; init can set them"},
-		{Path: "linux.seccomp", Why: "a filter is a file of the host, which profile.seccomp names: NAME.json in its folder of filters"},
+		{Path: "linux.seccomp", Why: "the domain has the filter of its profile; to have this one, put it into /etc/davit/seccomp/NAME.json and name it by profile.seccomp"},
 		{Path: "linux.rootfsPropagation", Why: "mounts of the host do not reach a domain, nor the other way round"},
 		{Path: "linux.maskedPaths[*]", Becomes: "nothing for those that are masked in every domain", Why: "the paths that are masked are for every domain the same"},
 		{Path: "linux.readonlyPaths[*]", Becomes: "nothing for those that no domain can write", Why: "the paths that cannot be written are for every domain the same"},
