@@ -1534,7 +1534,8 @@ type Filesystem struct {
 	// Name of the device in the running domain. Output only.
 	Alias string `protobuf:"bytes,15,opt,name=alias" json:"alias,omitempty"`
 	// Greatest size of the content in bytes, where that can be kept: a folder on ext4 or xfs with quotas of projects, or a subvolume
-	// of btrfs, of a domain in a user namespace; memory; an image that is not larger. Else the domain is not started.
+	// of btrfs; memory; an image that is not larger. Else the domain is not started. Nor is one with such a folder whose root is the
+	// host's, which could lift the limit: a privileged domain without an idmap.
 	SpaceHardLimit uint64 `protobuf:"varint,16,opt,name=space_hard_limit,json=spaceHardLimit" json:"space_hard_limit,omitempty"`
 	// Size of the content in bytes that may only be exceeded for a while.
 	SpaceSoftLimit uint64 `protobuf:"varint,17,opt,name=space_soft_limit,json=spaceSoftLimit" json:"space_soft_limit,omitempty"`

@@ -66,7 +66,9 @@ const (
 	ErrorReason_ERROR_REASON_START_FAILED ErrorReason = 17
 	// RESOURCE_EXHAUSTED: no space, memory, descriptors or ids are left.
 	ErrorReason_ERROR_REASON_RESOURCES_EXHAUSTED ErrorReason = 18
-	// NOT_FOUND: no such program, console, session or process in the domain.
+	// NOT_FOUND: no such program, console, session or process in the domain, no such log, no such client of the daemon. It comes with
+	// FAILED_PRECONDITION where a source on the host is missing that the definition names (field violations name each place), and for a
+	// program that cannot be executed.
 	ErrorReason_ERROR_REASON_OBJECT_NOT_FOUND ErrorReason = 19
 	// FAILED_PRECONDITION: somebody else has it (metadata: owner).
 	ErrorReason_ERROR_REASON_RESOURCE_BUSY ErrorReason = 20
