@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
 
 	"github.com/davitd/davit/cgroup"
@@ -324,14 +323,11 @@ func (s *start) startKeeper(ctx context.Context) error {
 
 // startMonitor has the keeper start a monitor.
 func (s *start) startMonitor(ctx context.Context) error {
-	log, err := createAt(s.i.folder, logName, unix.O_WRONLY|unix.O_APPEND)
+	log, err := lockedLog(s.i.folder)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = log.Close() }()
-	if err = unix.Flock(int(log.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { // see [terminalClaim.holds]
-		return fmt.Errorf("lock %q: %w", log.Name(), err)
-	}
 	s.undoBy(func(ctx context.Context) error { return s.d.endMonitor(ctx, s.i.folder, s.spec.UUID, s.i.group) })
 	err = s.d.withKeeper(ctx, func(k *client.Keeper) error {
 		spawned, failed := k.Spawn(ctx, client.Spawn{
