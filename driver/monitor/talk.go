@@ -72,7 +72,7 @@ func (m *monitor) answer(conn *wire.Conn) (stream func(), err error) {
 		held := descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_HELD)
 		return nil, respond(conn, &monitorv1.MonitorResponse{}, m.container.Revise(r.Revise, held))
 	}
-	return nil, respond(conn, &monitorv1.MonitorResponse{}, m.do(request))
+	return nil, respond(conn, &monitorv1.MonitorResponse{}, m.do(conn, request))
 }
 
 // allowed are the descriptors that may come with a request.
@@ -95,7 +95,7 @@ func allowed(request *monitorv1.MonitorRequest) map[monitorv1.DescriptorKind]int
 }
 
 // do does what has no answer but that it was done.
-func (m *monitor) do(request *monitorv1.MonitorRequest) error {
+func (m *monitor) do(conn *wire.Conn, request *monitorv1.MonitorRequest) error {
 	switch r := request.GetRequest().(type) {
 	case *monitorv1.MonitorRequest_Signal:
 		return m.container.Signal(syscall.Signal(r.Signal.GetSignal()))
@@ -109,7 +109,7 @@ func (m *monitor) do(request *monitorv1.MonitorRequest) error {
 	case *monitorv1.MonitorRequest_Intend:
 		return m.container.Intend(r.Intend.GetIntent(), int(r.Intend.GetPid()))
 	}
-	return refuse("answer request", monitorv1.ErrorKind_ERROR_KIND_INVALID, "it is of no known kind")
+	return conn.Strange()
 }
 
 // start makes the container.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -369,5 +370,27 @@ func TestFlood(t *testing.T) {
 func TestScrollbackLimit(t *testing.T) {
 	if _, err := console.New("console0", console.MaxScrollback+1, nil); err == nil {
 		t.Error("a console of more than the limit was made")
+	}
+}
+
+// A console that another began goes on at its offset, and tells the next one before anybody reads what leads to it; one whose terminal is
+// lost cannot be opened until there is another.
+func TestResume(t *testing.T) {
+	c := newConsole(t, 0)
+	var marked atomic.Uint64
+	c.Mark(marked.Store)
+	c.Resume(1000)
+	c.Lose()
+	if _, err := c.Open(console.Options{ReadOnly: true}); wire.KindOf(err) != monitorv1.ErrorKind_ERROR_KIND_STATE {
+		t.Errorf("opened a console that is lost: %v", err)
+	}
+	g := attach(t, c)
+	a := open(t, c, console.Options{ReadOnly: true, Start: monitorv1.ConsoleStart_CONSOLE_START_OLDEST})
+	if a.Offset() != 1000 {
+		t.Errorf("it goes on at %d, want 1000", a.Offset())
+	}
+	g.say(t, "hello")
+	if got := readUntil(t, a, "hello"); got != "hello" || marked.Load() != 1005 || a.Offset() != 1005 {
+		t.Errorf("%q to %d, marked %d", got, a.Offset(), marked.Load())
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/davitd/davit/driver/monitor/journal"
+	"github.com/davitd/davit/driver/monitor/wire"
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
 )
 
@@ -110,5 +111,47 @@ func TestRoom(t *testing.T) {
 	<-full
 	if j.Room() != nil {
 		t.Error("no room after acknowledging all")
+	}
+}
+
+// What was kept goes on elsewhere: with its numbers and times, behind what was acknowledged; a hole ends it.
+func TestRestore(t *testing.T) {
+	var j journal.Journal
+	fill(t, &j, 1, 5)
+	if err := j.Acknowledge(2); err != nil {
+		t.Fatal(err)
+	}
+	after, events := j.Kept()
+	if after != 2 || len(events) != 3 || events[0].GetSequence() != 3 || events[0].GetTimeUnixNs() == 0 {
+		t.Fatalf("kept after %d: %v", after, events)
+	}
+	var next journal.Journal
+	next.Restore(after, events)
+	fill(t, &next, 6, 6)
+	if got := replay(t, &next, 0); len(got) != 4 || got[0] != 3 || got[3] != 6 {
+		t.Errorf("replay gives %v, want 3 to 6", got)
+	}
+	if newest, acknowledged := next.Sequences(); newest != 6 || acknowledged != 2 {
+		t.Errorf("newest %d, acknowledged %d, want 6, 2", newest, acknowledged)
+	}
+	var torn journal.Journal
+	torn.Restore(1, events)
+	if newest, _ := torn.Sequences(); newest != 1 {
+		t.Errorf("newest behind a hole is %d, want 1", newest)
+	}
+}
+
+// However many there are, those that are kept fit into a frame: the newest.
+func TestKeptIsBounded(t *testing.T) {
+	var j journal.Journal
+	const many = 5000
+	fill(t, &j, 1, many)
+	after, events := j.Kept()
+	if after == 0 || int(after)+len(events) != many || events[0].GetSequence() != after+1 {
+		t.Errorf("%d kept after %d, want the newest", len(events), after)
+	}
+	body, err := wire.Encode(&monitorv1.Deposit{Events: events})
+	if err != nil || len(body) > wire.MaxFrame {
+		t.Errorf("they have %d bytes, %v, over the limit of %d", len(body), err, wire.MaxFrame)
 	}
 }

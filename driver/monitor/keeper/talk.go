@@ -97,7 +97,7 @@ func (k *keeper) do(conn *wire.Conn, request *monitorv1.KeeperRequest, descripto
 		}
 		return answer{}, nil
 	}
-	return answer{}, refuse("answer request", "", monitorv1.ErrorKind_ERROR_KIND_INVALID, "it is of no known kind")
+	return answer{}, conn.Strange()
 }
 
 // allowed are the descriptors that may come with a request.

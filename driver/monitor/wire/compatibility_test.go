@@ -148,6 +148,22 @@ func recorded() []proto.Message {
 			AddMounts: []*monitorv1.Operation{{Step: &monitorv1.Operation_Tmpfs{Tmpfs: &monitorv1.Tmpfs{Target: "/mnt", Mode: 0o755}}}},
 			Hold:      []string{"disk"},
 		}}}),
+		request(&monitorv1.MonitorRequest{Request: &monitorv1.MonitorRequest_Adopt{Adopt: &monitorv1.Adopt{
+			Start: &monitorv1.Start{Plan: &monitorv1.Plan{Uuid: uuid}, Files: []string{"", "tty.log"}},
+			Known: &monitorv1.Deposit{InitPid: 300, Restarts: 1, Acknowledged: 2},
+		}}}),
+		&monitorv1.KeeperRequest{Request: &monitorv1.KeeperRequest_Hold{Hold: &monitorv1.Hold{Uuid: uuid}}},
+		&monitorv1.KeeperRequest{Request: &monitorv1.KeeperRequest_Deposit{Deposit: &monitorv1.Deposit{
+			Uuid: uuid, Generation: generation, InitPid: 300, Exit: exit(3), Restarts: 1, Intent: monitorv1.Intent_INTENT_POWEROFF,
+			Acknowledged: 2, Events: []*monitorv1.MonitorEvent{{Sequence: 3, TimeUnixNs: 3, Kind: &monitorv1.MonitorEvent_Restarted{
+				Restarted: &monitorv1.Restarted{Pid: 301, Count: 1, Cause: monitorv1.Cause_CAUSE_CRASH},
+			}}},
+		}}},
+		&monitorv1.KeeperRequest{Request: &monitorv1.KeeperRequest_Withdraw{Withdraw: &monitorv1.Withdraw{Uuid: uuid, Held: true}}},
+		&monitorv1.KeeperResponse{Response: &monitorv1.KeeperResponse_Deposit{Deposit: &monitorv1.Deposit{InitPid: 300, Restarts: 1}}},
+		&monitorv1.KeeperRequest{Request: &monitorv1.KeeperRequest_WaitOrphan{WaitOrphan: &monitorv1.WaitOrphan{
+			Uuid: uuid, Pid: 300, Adopted: true,
+		}}},
 	}
 }
 

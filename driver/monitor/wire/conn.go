@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
@@ -48,6 +50,7 @@ type Conn struct {
 	// one, and no other deadline for reading.
 	frameTimeout time.Duration
 	header       [headerSize]byte
+	first        protowire.Number // the first field of the last message
 	control      []byte
 	buffer       []byte
 	sending      sync.Mutex
@@ -126,6 +129,7 @@ func (c *Conn) write(frame []byte, files []*os.File) error {
 func (c *Conn) Receive(m proto.Message) ([]*os.File, error) {
 	body, files, err := c.read()
 	if err == nil {
+		c.first, _, _ = protowire.ConsumeTag(body)
 		err = parse(body, m, len(files))
 	}
 	if cap(c.buffer) > keptBuffer {
@@ -136,6 +140,14 @@ func (c *Conn) Receive(m proto.Message) ([]*os.File, error) {
 		return nil, err
 	}
 	return files, nil
+}
+
+// Strange is the error of the request that was received last, if this release knows none of that number.
+func (c *Conn) Strange() error {
+	return &Error{
+		Operation: "answer request", Object: strconv.Itoa(int(c.first)), Kind: monitorv1.ErrorKind_ERROR_KIND_INVALID,
+		Message: "version " + Version() + " does not know it",
+	}
 }
 
 // parse decodes a frame's body and holds it against the number of descriptors that came with it.
