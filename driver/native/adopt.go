@@ -281,7 +281,12 @@ func (i *instance) handOver(ctx context.Context, plan *monitorv1.Plan, known *cl
 	}
 	defer func() { closeAll(groups.Tasks) }()
 	s := &start{d: i.d, spec: i.spec}
-	if s.logs, err = openTerminals(i.spec.Definition); err != nil {
+	if s.logs, err = openTerminals(i.spec.Definition); err == nil {
+		if err = i.d.claimTerminals(i.spec.Definition, s.logs); err != nil { // another has them since the monitor was killed
+			s.logs.close()
+		}
+	}
+	if err != nil {
 		i.d.log.Warn("a console is not written to its file any more", zap.String("uuid", i.spec.UUID), zap.Error(err))
 		s.logs = &terminalFiles{}
 	}

@@ -55,7 +55,7 @@ func (d *Driver) terminalClaimName(uuid string) string {
 }
 
 // claimTerminals lists the files of a run that is about to begin, unless another that runs has one of them. They are open and locked, so that
-// no other that has one of them is about to begin.
+// no other that has one of them is about to begin. A run that goes on with another monitor has them listed again.
 func (d *Driver) claimTerminals(def *davitv1.Domain, files *terminalFiles) error {
 	own := terminalClaim{Instance: d.opts.Instance, UUID: def.GetUuid(), Name: def.GetName(), Folder: d.states.path(def.GetUuid())}
 	keys, err := files.keys()
@@ -70,7 +70,7 @@ func (d *Driver) claimTerminals(def *davitv1.Domain, files *terminalFiles) error
 		return fmt.Errorf("open folder of claims: %w", err)
 	}
 	defer func() { _ = dir.Close() }()
-	owners, err := d.terminalOwners(dir, keys)
+	owners, err := d.terminalOwners(dir, own, keys)
 	if err != nil {
 		return err
 	}
@@ -91,8 +91,8 @@ func (d *Driver) claimTerminals(def *davitv1.Domain, files *terminalFiles) error
 	return replace(dir, d.terminalClaimName(own.UUID), text, false)
 }
 
-// terminalOwners are the runs that have files, by the files. A claim of one of them that holds no more is removed.
-func (d *Driver) terminalOwners(dir *os.File, keys map[int]string) (map[string]terminalClaim, error) {
+// terminalOwners are the other runs that have files, by the files. A claim of one of them that holds no more is removed.
+func (d *Driver) terminalOwners(dir *os.File, own terminalClaim, keys map[int]string) (map[string]terminalClaim, error) {
 	wanted := make(map[string]bool)
 	for _, key := range keys {
 		wanted[key] = true
@@ -107,6 +107,9 @@ func (d *Driver) terminalOwners(dir *os.File, keys map[int]string) (map[string]t
 		text, err := readAt(dir, entry.Name(), terminalClaimBytes)
 		if err != nil || json.Unmarshal(text, &c) != nil {
 			continue // given back meanwhile, or cut off by the power, which no run outlives
+		}
+		if c.Instance == own.Instance && c.UUID == own.UUID {
+			continue
 		}
 		for _, key := range c.Files {
 			if !wanted[key] {

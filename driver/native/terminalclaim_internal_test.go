@@ -74,6 +74,9 @@ func TestTerminalClaims(t *testing.T) {
 	if err := one.claims(t, def("x", "web", "file")); err != nil {
 		t.Fatal(err)
 	}
+	if err := one.claims(t, def("x", "web", "file")); err != nil {
+		t.Errorf("claimed again by the same run: %v", err)
+	}
 	for _, d := range []*Driver{one, two} {
 		err := d.claims(t, def("y", "db", "./file"))
 		if err == nil || !strings.Contains(err.Error(), `file" is written to by running domain "web" (x)`) {
