@@ -26,7 +26,7 @@ type Config struct {
 	Socket Socket `toml:"socket" doc:"Who may connect."`
 	TLS    TLS    `toml:"tls" doc:"The way in from the network: TLS 1.3 in which both sides show a certificate, never without. SIGHUP reads the files, roles and revoked again."`
 	Limits Limits `toml:"limits" doc:"What one client may do through a socket at once: a user of this host, or of root one process, or who holds a certificate. Who is above a limit is told which, and the audit log tells it."`
-	IDMap  IDMap  `toml:"idmap" doc:"Host ids for the user namespaces of domains that do not name their own: count ranges of size ids from base up, 2147483647 at most. They must not meet other users' ranges."`
+	IDMap  IDMap  `toml:"idmap" doc:"Host ids for the user namespaces of domains that do not name their own: count ranges of size ids from base up, 2147483647 at most. What belongs to the host's users (/etc/subuid, /etc/subgid) is left out. Where nothing of the default is free, the ranges after it are handed out."`
 	Events Events `toml:"events" doc:"How much of what happened is kept."`
 	Logs   Logs   `toml:"logs" doc:"The logs of domains: what their consoles and their init said."`
 	Audit  Audit  `toml:"audit" doc:"The record of who changed what, or was refused, in the folder audit of paths.log; davit audit shows it."`
@@ -54,7 +54,7 @@ type Socket struct {
 
 // IDMap is the pool of id ranges.
 type IDMap struct {
-	Dir   string `toml:"dir" doc:"Folder that lists the ranges in use. All daemons of a host share it, so that no range is used twice. A domain keeps its range, over reboots too, until it is undefined."`
+	Dir   string `toml:"dir" doc:"Folder that lists the ranges in use, and the files that consoles of running domains are written to. All daemons of a host share it, so that none is used twice. A domain keeps its range, over reboots too, until it is undefined."`
 	Base  int64  `toml:"base" doc:"First id of the first range."`
 	Size  int64  `toml:"size" doc:"Ids of a range."`
 	Count int64  `toml:"count" doc:"Ranges."`
