@@ -83,8 +83,18 @@ func measureExec(ctx context.Context, b *bench) (err error) {
 	if err != nil {
 		return err
 	}
-	if _, err := s.start(ctx, uuid); err != nil {
+	if _, err = s.start(ctx, uuid); err != nil {
 		return err
+	}
+	f, err := b.floor.open(ctx, argvPause[0])
+	if err != nil {
+		return err
+	}
+	defer closing(f, &err)
+	if f != nil {
+		if _, err = f.do("start"); err != nil {
+			return err
+		}
 	}
 	for _, kind := range []struct {
 		name, title string
@@ -94,20 +104,17 @@ func measureExec(ctx context.Context, b *bench) (err error) {
 		{"exec", "exec of a static true, to its exit code", b.gap, execTarget},
 		{"exec/back-to-back", "the same, one after the other", 0, 0},
 	} {
-		var l times
-		for i := range b.n + 1 {
-			if err := pause(ctx, kind.gap); err != nil {
-				return err
-			}
-			took, err := clock(func() error { return s.exec(ctx, uuid, argvTrue) })
-			if err != nil {
-				return err
-			}
-			if i > 0 {
-				l = append(l, took)
-			}
+		runners := []*runner{{name: "davit", once: func() (time.Duration, error) {
+			return clock(func() error { return s.exec(ctx, uuid, argvTrue) })
+		}}}
+		if f != nil {
+			runners = append(runners, &runner{name: "floor", once: func() (time.Duration, error) { return f.do("exec") }})
 		}
-		b.addTimes(figure{Name: kind.name, Title: kind.title, Target: kind.target}, l)
+		if err = byTurns(ctx, b, kind.gap, runners); err != nil {
+			return err
+		}
+		l := runners[0].took
+		b.addTimes(figure{Name: kind.name, Title: kind.title, Target: kind.target}.beside(l.median(), floorOf(runners)), l)
 	}
 	return nil
 }

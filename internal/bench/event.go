@@ -124,10 +124,10 @@ func (a *audience) watch(ctx context.Context, c *client.Client, ready func()) er
 	return nil
 }
 
-// kill kills inits of domains by turns until ctx ends, and starts the domains again.
+// kill kills inits of domains by turns until ctx ends, one at least, and starts the domains again.
 func (a *audience) kill(ctx context.Context, s *site, uuids []string) error {
 	whole := context.WithoutCancel(ctx) // the end of the measurement cuts nothing off
-	for i := 0; pause(ctx, exitEvery) == nil; i++ {
+	for i := 0; i == 0 || pause(ctx, exitEvery) == nil; i++ {
 		uuid := uuids[i%len(uuids)]
 		resp, err := s.c.GetDomain(whole, &davitv1.GetDomainRequest{Domain: client.ByUUID(uuid)})
 		if err != nil {

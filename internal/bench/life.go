@@ -35,7 +35,7 @@ func measureLife(ctx context.Context, b *bench) (err error) {
 		runners = append(runners, &runner{name: "floor", once: func() (time.Duration, error) { return f.do("life") }})
 	}
 	runners = append(runners, peers.runners(ctx)...)
-	if err := byTurns(ctx, b, runners); err != nil {
+	if err := byTurns(ctx, b, b.gap, runners); err != nil {
 		return err
 	}
 	ours := runners[0].took
@@ -54,15 +54,15 @@ type runner struct {
 	fail error
 }
 
-// byTurns runs one after the other, again and again. Another program that fails is left out from then on, and told of; davit and the floor
+// byTurns runs one after the other, each after a pause, again and again, and forgets the first turn. Another program that fails is left out from then on, and told of; davit and the floor
 // may not.
-func byTurns(ctx context.Context, b *bench, runners []*runner) error {
+func byTurns(ctx context.Context, b *bench, gap time.Duration, runners []*runner) error {
 	for i := range b.n + 1 {
 		for _, r := range runners {
 			if r.fail != nil {
 				continue
 			}
-			if err := pause(ctx, b.gap); err != nil {
+			if err := pause(ctx, gap); err != nil {
 				return err
 			}
 			took, err := r.once()

@@ -185,54 +185,72 @@ func measureEmpty(ctx context.Context, b *bench) (err error) {
 
 // many starts containers of the floor one after the other, with nothing prepared, and ends them afterwards.
 func (r *floorRun) many(n int) (times, error) {
-	var l times
-	for range n {
-		took, err := r.do("start")
-		if err != nil {
-			return nil, err
+	l := make(times, n)
+	for i := range l {
+		var err error
+		if l[i], err = r.do("start"); err != nil {
+			return l, err
 		}
-		l = append(l, took)
 	}
 	for range n {
 		if _, err := r.do("stop"); err != nil {
-			return nil, err
+			return l, err
 		}
 	}
 	return l, nil
 }
 
-// measureDefine defines a domain that there was never before and starts it. What that takes in davitd is told by nobody: it is measured in
-// the client, the way to the daemon and back twice included.
+// measureDefine defines a domain that there was never before and starts it, by turns with the floor, for which nothing is prepared. What that
+// takes in davitd is told by nobody: it is measured in the client, the way to the daemon and back twice included.
 func measureDefine(ctx context.Context, b *bench) (err error) {
 	s, err := b.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer closing(s, &err)
-	var both, define times
-	for i := range b.n + 1 {
-		if err := pause(ctx, b.gap); err != nil {
-			return err
-		}
-		begun := time.Now()
-		uuid, err := s.define(ctx, fmt.Sprintf("new-%d", i), argvPause)
-		if err != nil {
-			return err
-		}
-		defined := time.Since(begun)
-		if _, err := s.start(ctx, uuid); err != nil {
-			return err
-		}
-		if started := time.Since(begun); i > 0 {
-			define, both = append(define, defined), append(both, started)
-		}
-		if err := s.remove(ctx, uuid); err != nil {
-			return err
-		}
+	f, err := b.floor.open(ctx, argvPause[0])
+	if err != nil {
+		return err
 	}
+	defer closing(f, &err)
+	n, define := 0, times{}
+	runners := []*runner{{name: "davit", once: func() (time.Duration, error) {
+		n++
+		defined, started, fault := s.defineOnce(ctx, fmt.Sprintf("new-%d", n))
+		if n > 1 {
+			define = append(define, defined)
+		}
+		return started, fault
+	}}}
+	if f != nil {
+		runners = append(runners, &runner{name: "floor", once: func() (time.Duration, error) {
+			l, fault := f.many(1)
+			return l[0], fault
+		}})
+	}
+	if err = byTurns(ctx, b, b.gap, runners); err != nil {
+		return err
+	}
+	both := runners[0].took
 	b.addTimes(figure{Name: "define", Title: "define, in the client"}, define)
-	b.addTimes(figure{Name: "define+start", Title: "define and start from nothing, in the client", Target: defineTarget}, both)
+	title := "define and start from nothing, in the client"
+	b.addTimes(figure{Name: "define+start", Title: title, Target: defineTarget}.beside(both.median(), floorOf(runners)), both)
 	return nil
+}
+
+// defineOnce defines and starts a domain and removes it. It tells when it was defined and when it was started.
+func (s *site) defineOnce(ctx context.Context, name string) (defined, started time.Duration, err error) {
+	begun := time.Now()
+	uuid, err := s.define(ctx, name, argvPause)
+	if err != nil {
+		return 0, 0, err
+	}
+	defined = time.Since(begun)
+	if _, err := s.start(ctx, uuid); err != nil {
+		return 0, 0, err
+	}
+	started = time.Since(begun)
+	return defined, started, s.remove(ctx, uuid)
 }
 
 // remove destroys and undefines a domain.

@@ -102,17 +102,19 @@ static void mount_all(struct start *s)
 static const int resources[] = {RLIMIT_NOFILE, RLIMIT_CORE, RLIMIT_MEMLOCK};
 static struct rlimit limits[] = {{1024, 524288}, {0, 0}, {8388608, 8388608}};
 
-static void become(struct start *s, int files)
+static void take_files(struct start *s, int files)
+{
+	for (int i = 0; i < 3; i++)
+		must(s, "standard files", sys(SYS_dup3, files, i, 0, 0, 0, 0));
+}
+
+static void confine(struct start *s)
 {
 	/* chown dac_override fowner fsetid kill setgid setuid setpcap net_bind_service */
 	const uint32_t kept = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10;
 	struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
 	struct __user_cap_data_struct data[2] = {{kept, kept, 0}, {0, 0, 0}};
 
-	for (int i = 0; i < 3; i++)
-		must(s, "standard files", sys(SYS_dup3, files, i, 0, 0, 0, 0));
-	must(s, "session", sys(SYS_setsid, 0, 0, 0, 0, 0, 0));
-	must(s, "terminal", sys(SYS_ioctl, 0, TIOCSCTTY, 0, 0, 0, 0));
 	sys(SYS_keyctl, 1, 0, 0, 0, 0, 0);
 	for (int i = 0; i < 3; i++)
 		must(s, "limits", sys(SYS_prlimit64, 0, resources[i], &limits[i], 0, 0, 0));
@@ -125,6 +127,18 @@ static void become(struct start *s, int files)
 	must(s, "user", sys(SYS_setresuid, 0, 0, 0, 0, 0, 0));
 	must(s, "capabilities", sys(SYS_capset, &header, data, 0, 0, 0, 0));
 	must(s, "no new privileges", sys(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0));
+}
+
+static void run_program(struct start *s, const char *path)
+{
+	const char *argv[] = {path, NULL};
+	const char *env[] = {"PATH=/bin", "TERM=linux", "container=floor", NULL};
+
+	sys(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0); /* nothing is to be left of a floor that is killed */
+	must(s, "close files", sys(SYS_close_range, 3, ~0U, 4, 0, 0, 0));
+	if (filter_program.len)
+		must(s, "filter", sys(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter_program, 0, 0, 0));
+	die(s, "exec", sys(SYS_execve, path, argv, env, 0, 0, 0));
 }
 
 static void become_root(struct start *s)
@@ -143,18 +157,14 @@ static void join(struct start *s)
 
 static void to_program(struct start *s)
 {
-	const char *argv[] = {program, NULL};
-	const char *env[] = {"PATH=/bin", "TERM=linux", "container=floor", NULL};
-
 	must(s, "cgroup namespace", sys(SYS_unshare, CLONE_NEWCGROUP, 0, 0, 0, 0, 0));
 	become_root(s);
 	mount_all(s);
-	become(s, s->slave);
-	sys(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0); /* nothing is to be left of a floor that is killed */
-	must(s, "close files", sys(SYS_close_range, 3, ~0U, 4, 0, 0, 0));
-	if (filter_program.len)
-		must(s, "filter", sys(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter_program, 0, 0, 0));
-	die(s, "exec", sys(SYS_execve, program, argv, env, 0, 0, 0));
+	take_files(s, s->slave);
+	must(s, "session", sys(SYS_setsid, 0, 0, 0, 0, 0, 0));
+	must(s, "terminal", sys(SYS_ioctl, 0, TIOCSCTTY, 0, 0, 0, 0));
+	confine(s);
+	run_program(s, program);
 }
 
 /* A child in new namespaces waits until its maps are written. */
@@ -180,6 +190,26 @@ static void run_warm(void *with)
 	must(s, "join network namespace", sys(SYS_setns, s->pair->netns, CLONE_NEWNET, 0, 0, 0, 0));
 	become_root(s);
 	s->pid = must(s, "clone", clone_to(&s->args, run_inner, s));
+	for (;;)
+		sys(SYS_exit, 0, 0, 0, 0, 0, 0);
+}
+
+static void run_command(void *with)
+{
+	struct start *s = with;
+	take_files(s, s->slave);
+	confine(s);
+	run_program(s, "/bin/true");
+}
+
+/* A child that goes into a container makes the command, whose parent is ours. */
+static void run_into(void *with)
+{
+	struct start *s = with;
+	join(s);
+	must(s, "join namespaces", sys(SYS_setns, s->dev, CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP, 0, 0, 0, 0));
+	become_root(s);
+	s->pid = must(s, "clone", clone_to(&s->args, run_command, s));
 	for (;;)
 		sys(SYS_exit, 0, 0, 0, 0, 0, 0);
 }

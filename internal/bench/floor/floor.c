@@ -12,6 +12,7 @@
  *   prepare   make a user and network namespace and a cgroup ahead, for one start
  *   start     start a container, with what was prepared if there is any: to the exec of its program
  *   stop      kill the oldest container: to the removal of its cgroups
+ *   exec      run /bin/true in the newest container: to its exit
  *   life      start a container and wait until it has ended by itself: to the removal of its cgroups
  *   sustain N start and stop one after the other for N seconds: answers how many there were
  */
@@ -220,6 +221,36 @@ static void stop(void)
 	finish(c);
 }
 
+/* A command in the newest container, to its exit. */
+static void execute(void)
+{
+	struct container *c = &containers[(newest - 1) % most_containers];
+	struct start s = {.group = &c->group, .dev = c->pidfd, .pid = -1};
+	struct clone_args args = {.flags = CLONE_VM | CLONE_VFORK, .exit_signal = SIGCHLD};
+	int status = 0;
+
+	if (oldest == newest) {
+		check("exec", -ESRCH);
+		return;
+	}
+	use_stack(&args, 0);
+	if (s.group->unified >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = s.group->unified;
+	}
+	s.args = (struct clone_args){.flags = CLONE_VM | CLONE_PARENT};
+	use_stack(&s.args, 1);
+	s.slave = null_device;
+	if (pipe2(s.report, O_CLOEXEC) < 0)
+		check("pipe", -errno);
+	long helper = check("clone", clone_to(&args, run_into, &s));
+	if (helper > 0)
+		sys(SYS_wait4, helper, 0, 0, 0, 0, 0);
+	await_exec(&s);
+	if (s.pid > 0 && check("wait", sys(SYS_wait4, s.pid, &status, __WALL, 0, 0, 0)) > 0 && status != 0)
+		check("exit", -ECHILD);
+}
+
 static void wait_there(void *with)
 {
 	struct start *s = with;
@@ -331,6 +362,7 @@ int main(int argc, char **argv)
 	}
 	for (int i = 0; i < 2; i++)
 		stacks[i] = mmap(NULL, stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	null_device = open("/dev/null", O_RDWR | O_CLOEXEC); /* the vault will lie on it */
 	make_vault();
 	answer(0);
 	while (fgets(line, sizeof line, stdin)) {
@@ -341,6 +373,8 @@ int main(int argc, char **argv)
 			start();
 		else if (strcmp(line, "stop\n") == 0)
 			stop();
+		else if (strcmp(line, "exec\n") == 0)
+			execute();
 		else if (strcmp(line, "life\n") == 0) {
 			start();
 			if (!failed_step)

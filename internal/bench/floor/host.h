@@ -122,6 +122,7 @@ static struct sock_filter filter[4096];
 static struct sock_fprog filter_program = {0, filter};
 static struct container containers[most_containers];
 static int oldest, newest;
+static int null_device;
 static struct pair pairs[64];
 static int pair_count;
 static char *stacks[2];
