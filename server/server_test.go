@@ -105,9 +105,9 @@ func start(t *testing.T, root string, change ...func(*server.Options)) *house {
 func (h *house) path(name string) string { return filepath.Join(h.config.Paths.Run, name) }
 
 // dial connects to a socket, through its folder where its path is too long.
-func dial(t *testing.T, path string) *grpc.ClientConn {
+func dial(t *testing.T, path string, options ...grpc.DialOption) *grpc.ClientConn {
 	t.Helper()
-	conn, err := grpc.NewClient("passthrough:///davit", grpc.WithTransportCredentials(insecure.NewCredentials()),
+	conn, err := grpc.NewClient("passthrough:///davit", append(options, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			dir, err := os.Open(filepath.Dir(path))
 			if err != nil {
@@ -116,7 +116,7 @@ func dial(t *testing.T, path string) *grpc.ClientConn {
 			defer func() { _ = dir.Close() }()
 			short := filepath.Join("/proc/self/fd", itoa(dir.Fd()), filepath.Base(path))
 			return new(net.Dialer).DialContext(ctx, "unix", short)
-		}))
+		}))...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -68,10 +68,14 @@ func notStored(err error) *domain.Error {
 		Message: "cannot write the journal",
 		Err:     err,
 	}
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		e.Code = codes.ResourceExhausted
 		e.Reason = davitv1.ErrorReason_ERROR_REASON_RESOURCES_EXHAUSTED
 		e.Message = "no space is left for the journal"
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOMEM):
+		e.Code = codes.ResourceExhausted
+		e.Reason = davitv1.ErrorReason_ERROR_REASON_RESOURCES_EXHAUSTED
 	}
 	return e
 }

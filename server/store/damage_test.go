@@ -141,11 +141,11 @@ func mutate(random *rand.Rand, whole []byte) []byte {
 	return b
 }
 
-// A disk that is full, or broken, at any step of a write: the old definition or record is whole, nothing half is left,
+// A disk that is full, broken or read-only, or a daemon that has no descriptors left, at any step of a write: the old definition or record is whole, nothing half is left,
 // the error says what it is, and the next try works.
 func TestFullDiskAtEachStep(t *testing.T) {
 	for _, step := range []string{"create", "write", "sync", "rename", "sync folder", "link"} {
-		for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EIO} {
+		for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EIO, syscall.EROFS, syscall.EMFILE} {
 			t.Run(step+"/"+errno.Error(), func(t *testing.T) {
 				p := newPlace(t)
 				s := p.open(t)
@@ -199,7 +199,7 @@ func checkFailure(t *testing.T, what string, err error, fails bool, errno syscal
 		return
 	}
 	want := davitv1.ErrorReason_ERROR_REASON_INTERNAL
-	if errno == syscall.ENOSPC {
+	if errno == syscall.ENOSPC || errno == syscall.EMFILE {
 		want = davitv1.ErrorReason_ERROR_REASON_RESOURCES_EXHAUSTED
 	}
 	var e *domain.Error

@@ -29,6 +29,9 @@ func refusal(op, subject string, err error) error {
 		e.Code = codes.ResourceExhausted
 		e.Reason = davitv1.ErrorReason_ERROR_REASON_RESOURCES_EXHAUSTED
 		e.Message = "no space is left"
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOMEM):
+		e.Code = codes.ResourceExhausted
+		e.Reason = davitv1.ErrorReason_ERROR_REASON_RESOURCES_EXHAUSTED
 	case errors.Is(err, fs.ErrNotExist):
 		e.Code = codes.NotFound
 		e.Reason = davitv1.ErrorReason_ERROR_REASON_DOMAIN_NOT_FOUND

@@ -24,7 +24,7 @@ func TestFewChangeAtOnce(t *testing.T) {
 			return nil
 		})
 		var writing sync.WaitGroup
-		errs := make([]error, many)
+		var errs [many]error
 		for n := range many {
 			writing.Go(func() { errs[n] = s.PutStatus(status(t, n)) })
 		}
@@ -35,7 +35,7 @@ func TestFewChangeAtOnce(t *testing.T) {
 		close(gate)
 		writing.Wait()
 		all, err := s.Statuses()
-		if err = errors.Join(append(errs, err)...); err != nil || len(all) != many {
+		if err = errors.Join(err, errors.Join(errs[:]...)); err != nil || len(all) != many {
 			t.Errorf("%d of %d were written: %v", len(all), many, err)
 		}
 	})
