@@ -124,9 +124,11 @@ func (k *Console) connect() error {
 	return nil
 }
 
-// reconnect waits for a daemon that went away and reads on where the stream broke, or gives back why it broke.
+// reconnect waits for a daemon that went away, or for the monitor that takes the place of one that was killed, and reads on where the
+// stream broke, or gives back why it broke.
 func (k *Console) reconnect(broken error) error {
-	if !unavailable(broken) {
+	orphaned := errors.Is(broken, errOrphaned)
+	if !unavailable(broken) && !orphaned {
 		return broken
 	}
 	k.mu.Lock()
@@ -135,12 +137,21 @@ func (k *Console) reconnect(broken error) error {
 	for wait := (pause{window: k.client.retry}); wait.next(k.ctx); {
 		err := k.connect()
 		// Until the daemon has noticed that the connection before is gone, the console is ours and yet busy.
-		if err == nil || !unavailable(err) && !errors.Is(err, errBusy) {
+		switch {
+		case err == nil:
+			return nil
+		case unavailable(err), errors.Is(err, errBusy), errors.Is(err, errOrphaned):
+		case orphaned:
+			return broken // and nothing took its place
+		default:
 			return err
 		}
 	}
 	return broken
 }
+
+// errOrphaned is how a console ends whose domain's monitor was killed.
+var errOrphaned = &domain.Error{Code: codes.Unavailable, Reason: davitv1.ErrorReason_ERROR_REASON_MONITOR_LOST}
 
 var errBusy = &domain.Error{Code: codes.FailedPrecondition, Reason: davitv1.ErrorReason_ERROR_REASON_RESOURCE_BUSY}
 
