@@ -131,8 +131,8 @@ var apiAttacks = []attack{
 		control: injectConfigNaive,
 	},
 	{
-		id: "ESC-44", name: "alt-route-authz", tries: "bring in a forbidden device by each route that changes a definition", client: altRoute,
-		uncontrolled: "a route without the check would have to be built into davitd",
+		id: "ESC-44", name: "alt-route-authz", tries: "bring in a forbidden device by each route that changes a definition, and any device with certificates whose holders may not",
+		client: altRoute, control: altRouteAdmin,
 	},
 	{
 		id: "ESC-45", name: "ro-socket", tries: "call every method of every service through the socket for those who look", client: readOnlyCalls,
@@ -371,7 +371,8 @@ func altRoute(c *scene) string {
 			}
 		}
 	}
-	return "define, create, attach and update all refuse"
+	c.roleRoutes(t)
+	return "define, create, attach and update all refuse; so does each method with certificates of lower roles, of none and of another authority"
 }
 
 func readOnlyCalls(c *scene) string {

@@ -93,7 +93,7 @@ func newSuite(t *testing.T) *suite {
 	mustWrite(t, s.guest, string(program), 0o755)
 	s.host = newHostFacts(t, s)
 	t.Setenv("DAVIT_MONITOR", testenv.Binary(t, "davit-monitor"))
-	config := fmt.Sprintf("[idmap]\ndir = %q\nbase = %d\ncount = 64\n[logs]\nmax_file_bytes = 1048576\nmax_files = 2\n", s.root+"/ids", idBase+16*idCount)
+	config := fmt.Sprintf("[idmap]\ndir = %q\nbase = %d\ncount = 64\n[logs]\nmax_file_bytes = 1048576\nmax_files = 2\n%s", s.root+"/ids", idBase+16*idCount, s.networkConfig(t))
 	mustWrite(t, s.root+"/davitd.toml", config, 0o600)
 	s.start(t)
 	s.learn(t)
@@ -109,7 +109,7 @@ func (s *suite) start(tb testing.TB) {
 		tb.Fatal(err)
 	}
 	defer func() { _ = ready.Close() }()
-	s.daemon = exec.Command(testenv.Binary(tb, "davitd"), "--root", s.root, "--log-level", "warn")
+	s.daemon = exec.Command(testenv.Binary(tb, "davitd"), "--root", s.root, "--log-level", "info")
 	s.daemon.Env = append(os.Environ(), "NOTIFY_SOCKET="+address)
 	s.daemon.Stdout, s.daemon.Stderr = s.log, s.log
 	for range strayFDs {
