@@ -478,7 +478,8 @@ func exhaust(c *scene) string {
 	name = c.launch(t, o, "bomb", "--", "flood", "100000")
 	bombed := c.beside(t, name, o)
 	t.Logf("exhausted: %v; bombed: %v", exhausted, bombed)
-	return fmt.Sprintf("limits stop it (%s); another domain starts beside it, and it ends when it is destroyed", amounts(got))
+	return fmt.Sprintf("limits stop it (%s); another domain starts beside it; destroyed, one that has used up everything is gone after %v, a bomb after %v",
+		amounts(got), exhausted[2].Round(10*time.Millisecond), bombed[2].Round(10*time.Millisecond))
 }
 
 // amounts lists how much of each thing a guest got.
