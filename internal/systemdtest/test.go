@@ -142,6 +142,22 @@ systemctl restart davitd.service
 same "$(davit domstate web | head -n 1)" running
 same "$(init_of)" "$(cat /tmp/init)"
 `},
+	{"reload of the configuration", `
+before=$(main_pid)
+systemctl reload davitd.service
+until_true 'systemctl show -P StatusText davitd.service | grep -q "The configuration is read again"'
+cp -p /etc/davit/davitd.toml /tmp/davitd.toml
+echo 'drivr = "fake"' >>/etc/davit/davitd.toml
+! systemctl reload davitd.service || fail "the reload of a configuration with a fault succeeded"
+kill -HUP "$before"
+until_true 'systemctl show -P StatusText davitd.service | grep -q "NOT read again.*drivr"'
+davit doctor | grep -q '^ *configuration .*drivr' || fail "the daemon does not tell of the fault"
+cp -p /tmp/davitd.toml /etc/davit/davitd.toml
+systemctl reload davitd.service
+until_true '! davit doctor | grep -q "^ *configuration "'
+same "$(main_pid)" "$before" "the daemon was started anew"
+same "$(systemctl is-active davitd.service)" active
+`},
 	{"upgrade", `
 before=$(main_pid)
 dpkg -i /mnt/davit_` + newVersion + `.deb
