@@ -277,7 +277,7 @@ func (s *site) defineRestless(tb testing.TB, n int) []string {
 	names := make([]string, n)
 	var group errgroup.Group
 	group.SetLimit(atOnce)
-	pace := 2 * time.Millisecond
+	pace := 10 * time.Millisecond
 	if s.driver == "lxc" {
 		pace = 60 * time.Millisecond
 	}
