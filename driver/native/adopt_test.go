@@ -1,7 +1,6 @@
 package native_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -22,8 +21,9 @@ import (
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 )
 
-// lines is a guest that writes numbered lines without end, though not more than its log holds, and ends with code 3 when it is asked to.
-const lines = "trap 'exit 3' TERM; n=0; while :; do n=$((n+1)); echo line $n; [ $((n%20)) != 0 ] || sleep 0.01; done"
+// lines is a guest that writes numbered lines without end, once it is told to, and ends with code 3 when it is asked to. It pauses, so that its
+// log is not turned over.
+const lines = "trap 'exit 3' TERM; echo up; read x; n=0; while :; do n=$((n+1)); echo line $n; [ $((n%20)) != 0 ] || sleep 0.01; done"
 
 // runsOn checks that a domain whose monitor was killed runs, with the init that it had, and that another monitor has it. Asking is what
 // makes sure of that.
@@ -210,21 +210,33 @@ func TestMonitorKilledDuringOutput(t *testing.T) {
 	spec := h.spec(lines)
 	i := start(t, d, spec)
 	init := initOf(t, i)
-	from := booted(t, i, 0, "line 1\r\n", "line 100\r\n")
+	from := booted(t, i, 0, "up")
+	writer, err := i.OpenConsole(t.Context(), driver.ConsoleOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err = writer.Send([]byte("\n")); err != nil {
+		t.Fatal(err)
+	}
+	from = booted(t, i, from, "line ")
+	_ = writer.Close()
 	for range 2 {
 		monitor := h.monitorPID(t, spec.UUID)
 		slay(t, monitor)
 		h.runsOn(t, i, init, monitor)
-		c, err := i.OpenConsole(t.Context(), driver.ConsoleOptions{ReadOnly: true, Offset: &from})
+		next := booted(t, i, from, "line ")
+		if next <= from {
+			t.Errorf("the console goes on to %d, want it behind %d", next, from)
+		}
+		reader, err := i.OpenConsole(t.Context(), driver.ConsoleOptions{ReadOnly: true, Scrollback: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		o, err := c.Receive()
-		if err != nil || o.Offset < from || !bytes.Contains(o.Data, []byte("line ")) {
-			t.Errorf("the console goes on with %q at %d, %v, want it behind %d", o.Data, o.Offset, err, from)
+		if oldest := reader.Opened().Offset; oldest < from {
+			t.Errorf("what is kept begins at %d, which was read before: %d", oldest, from)
 		}
-		from = o.Offset + uint64(len(o.Data))
-		_ = c.Close()
+		_ = reader.Close()
+		from = next
 	}
 	endsWith(t, i, 3)
 	text := ""
