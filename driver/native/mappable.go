@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/codes"
 
 	"github.com/davitd/davit/domain"
 	"github.com/davitd/davit/driver/launch"
@@ -31,6 +32,9 @@ type mapper struct {
 // known beforehand. It changes nothing: the mount that is tried is a copy that nobody sees.
 func (m *mapper) try(source string) error {
 	userns, err := m.namespace()
+	if isExhausted(err) {
+		return nil // that is nothing of the host's; the start tells
+	}
 	if err != nil {
 		return fmt.Errorf("the host makes no user namespaces: %w", err)
 	}
@@ -49,6 +53,13 @@ func (m *mapper) try(source string) error {
 	}
 	where, kind := m.culprit(source)
 	return fmt.Errorf("the ids of %s, which is of type %s, cannot be mapped", where, kind)
+}
+
+// isExhausted tells that something has run out, and that nothing else is known.
+func isExhausted(err error) bool {
+	errno, ok := errors.AsType[syscall.Errno](err)
+	code, _ := codeOf(errno, codes.Unknown, 0)
+	return ok && code == codes.ResourceExhausted
 }
 
 // isUnmappable tells that a filesystem has no maps of ids, or the kernel none at all.

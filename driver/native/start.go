@@ -33,6 +33,9 @@ func (d *Driver) Start(ctx context.Context, spec driver.Spec) (driver.Instance, 
 	if err := ctx.Err(); err != nil {
 		return nil, startFailed(name, "begin", err)
 	}
+	if err := d.checkRoom("start domain", spec.Definition); err != nil {
+		return nil, err
+	}
 	if _, err := Plan(spec.Definition, d.factsOf(spec.Definition)); err != nil {
 		return nil, err
 	}

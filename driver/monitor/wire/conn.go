@@ -224,7 +224,7 @@ func (c *Conn) receive(p, control []byte) (int, []*os.File, error) {
 	}
 	files, err := received(control[:controlLen])
 	if err == nil && flags&unix.MSG_CTRUNC != 0 {
-		err = fmt.Errorf("%w: more than %d descriptors", ErrBroken, MaxDescriptors)
+		err = fmt.Errorf("%w: more than %d descriptors, or too many open files", ErrBroken, MaxDescriptors)
 	}
 	if err == nil && n == 0 {
 		err = io.EOF

@@ -230,3 +230,38 @@ func TestNoDescriptors(t *testing.T) {
 		t.Errorf("with descriptors again: %v", err)
 	}
 }
+
+// Somebody else takes the last descriptor, the one with which a caller is hung up on: the server listens on.
+func TestLastDescriptorIsTaken(t *testing.T) {
+	dir := folder(t)
+	low, err := unix.FcntlInt(dir.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	echo(t, dir, 100) // what it opens lies above, and over the limit
+	if err = unix.Close(low); err != nil {
+		t.Fatal(err)
+	}
+	var old syscall.Rlimit
+	if err = syscall.Getrlimit(syscall.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	if err = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: uint64(low) + 1, Max: old.Max}); err != nil {
+		t.Fatal(err)
+	}
+	waiting, dialErr := wire.Dial(dir, "test.sock")
+	time.Sleep(100 * time.Millisecond) // so that it is tried
+	if err = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	if dialErr != nil {
+		t.Fatal(dialErr)
+	}
+	defer func() { _ = waiting.Close() }()
+	for _, conn := range []*wire.Conn{waiting, dial(t, dir)} {
+		_ = conn.SetDeadline(time.Now().Add(time.Minute))
+		if _, err := conn.Greet(&monitorv1.Hello{}); err != nil {
+			t.Errorf("with descriptors again: %v", err)
+		}
+	}
+}

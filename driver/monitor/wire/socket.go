@@ -57,11 +57,14 @@ func Dial(folder *os.File, name string) (*Conn, error) {
 	return NewConn(fd)
 }
 
+// wantPause is how long is waited for what has run out.
+const wantPause = 10 * time.Millisecond
+
 // Listener is a socket that listens.
 type Listener struct {
 	file *os.File
 	raw  syscall.RawConn
-	// spare is a descriptor that is given up to hang up on a caller when there are no more.
+	// spare is a descriptor that is given up to hang up on a caller when there are no more; nil while somebody else has it.
 	spare *os.File
 }
 
@@ -104,6 +107,8 @@ func (l *Listener) Accept() (*Conn, error) {
 		case err == nil:
 			return NewConn(fd)
 		case errors.Is(err, unix.ECONNABORTED):
+		case errors.Is(err, unix.ENOMEM), errors.Is(err, unix.ENOBUFS):
+			time.Sleep(wantPause)
 		case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
 			if err = l.turnAway(); err != nil {
 				return nil, err
@@ -127,6 +132,11 @@ func (l *Listener) accept() (fd int, err error) {
 // turnAway hangs up on a caller for want of descriptors, and waits for the next. Left in the queue it would be offered
 // again and again.
 func (l *Listener) turnAway() error {
+	if l.spare == nil {
+		time.Sleep(wantPause)
+		l.spare, _ = os.Open(os.DevNull)
+		return nil
+	}
 	_ = l.spare.Close()
 	err := l.raw.Control(func(listener uintptr) {
 		if fd, _, err := unix.Accept4(int(listener), unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK); err == nil {
@@ -136,8 +146,9 @@ func (l *Listener) turnAway() error {
 	if err != nil {
 		return fmt.Errorf("accept caller: %w", err)
 	}
+	// Whoever opened something at this instant has it. That is nothing to stop listening for.
 	if l.spare, err = os.Open(os.DevNull); err != nil {
-		return fmt.Errorf("accept caller: %w", err)
+		return nil
 	}
 	// Without a descriptor the kernel does not even tell whether somebody calls; poll does.
 	err = l.raw.Read(func(listener uintptr) bool {
@@ -152,7 +163,13 @@ func (l *Listener) turnAway() error {
 }
 
 // Close stops listening. The name stays in the folder.
-func (l *Listener) Close() error { return errors.Join(l.file.Close(), l.spare.Close()) }
+func (l *Listener) Close() error {
+	err := l.file.Close()
+	if l.spare != nil {
+		err = errors.Join(err, l.spare.Close())
+	}
+	return err
+}
 
 // Pair makes two connections that are each other's other end.
 func Pair() (a, b *Conn, err error) {
