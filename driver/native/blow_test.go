@@ -26,14 +26,14 @@ type blow struct {
 	apart bool
 	// strike does it, in the process that acts. The step fails with the error.
 	strike func(*strike) error
-	// bears tells that the act succeeds all the same, ends that the domain may have ended by it.
-	bears, ends bool
+	// bears tells that the act succeeds all the same, misses that it does where there is nothing yet, or any more, that could be killed.
+	bears, misses bool
 }
 
 var blows = []blow{
 	{name: "davitd killed", apart: true, strike: func(*strike) error { return die() }},
-	{name: "monitor killed", ends: true, strike: func(s *strike) error { return s.killMonitor() }},
-	{name: "davitd and monitor killed", apart: true, ends: true, strike: func(s *strike) error { return errors.Join(s.killMonitor(), die()) }},
+	{name: "monitor killed", misses: true, strike: func(s *strike) error { return s.killMonitor() }},
+	{name: "davitd and monitor killed", apart: true, strike: func(s *strike) error { return errors.Join(s.killMonitor(), die()) }},
 	{name: "keeper killed", bears: true, strike: func(s *strike) error { return s.killKeeper() }},
 	{name: "davitd and keeper killed", apart: true, strike: func(s *strike) error { return errors.Join(s.killKeeper(), die()) }},
 	{name: "step fails", strike: func(s *strike) error { return faults[len(s.at)%len(faults)] }},

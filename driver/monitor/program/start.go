@@ -98,7 +98,7 @@ func execute(o Options, files []*os.File) (*Process, error) {
 	program := -1
 	var dupErr error
 	err := with(o.Program, func(fd uintptr) { program, dupErr = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, above) })
-	if dupErr == unix.EINVAL { //nolint:errorlint // of one call
+	if dupErr == unix.EINVAL {
 		dupErr = unix.EMFILE // above is over the limit
 	}
 	if err = errors.Join(err, dupErr); err != nil {

@@ -108,7 +108,7 @@ func (l *Listener) Accept() (*Conn, error) {
 			return NewConn(fd)
 		case errors.Is(err, unix.ECONNABORTED):
 		case errors.Is(err, unix.ENOMEM), errors.Is(err, unix.ENOBUFS):
-			time.Sleep(wantPause)
+			<-time.After(wantPause)
 		case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
 			if err = l.turnAway(); err != nil {
 				return nil, err
@@ -133,7 +133,7 @@ func (l *Listener) accept() (fd int, err error) {
 // again and again.
 func (l *Listener) turnAway() error {
 	if l.spare == nil {
-		time.Sleep(wantPause)
+		<-time.After(wantPause)
 		l.spare, _ = os.Open(os.DevNull)
 		return nil
 	}
@@ -147,7 +147,7 @@ func (l *Listener) turnAway() error {
 		return fmt.Errorf("accept caller: %w", err)
 	}
 	// Whoever opened something at this instant has it. That is nothing to stop listening for.
-	if l.spare, err = os.Open(os.DevNull); err != nil {
+	if l.spare, _ = os.Open(os.DevNull); l.spare == nil {
 		return nil
 	}
 	// Without a descriptor the kernel does not even tell whether somebody calls; poll does.
