@@ -202,7 +202,8 @@ func TestEveryEventArrivesOnce(t *testing.T) {
 			names := s.defineRestless(t, n)
 			for round := range restarts {
 				starting := s.startAgain(t, names)
-				time.Sleep(time.Duration(rand.Int64N(int64(1500 * time.Millisecond)))) // at any time
+				within := 1500*time.Millisecond + time.Duration(n)*10*time.Millisecond
+				time.Sleep(time.Duration(rand.Int64N(int64(within)))) // at any time, while they start or once they run
 				d.kill()
 				<-starting
 				d = s.launch(t)
