@@ -38,7 +38,18 @@ func Omitted() map[string]string {
 type Memory struct {
 	mu       sync.Mutex
 	acked    map[driver.Ref]uint64
-	commands map[string]string // the suite's names of commands, and the daemon's
+	inits    map[driver.Ref]uint32 // the first of each run: who is asked late tells the next one
+	commands map[string]string     // the suite's names of commands, and the daemon's
+}
+
+// began notes the first init of a run.
+func (m *Memory) began(run driver.Ref, init uint32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.inits == nil {
+		m.inits = map[driver.Ref]uint32{}
+	}
+	m.inits[run] = init
 }
 
 // Driver asks a daemon.
@@ -117,7 +128,9 @@ func (d *Driver) Start(ctx context.Context, spec driver.Spec) (driver.Instance, 
 	}
 	_, err := d.domains.DefineDomain(ctx, define)
 	if err == nil {
-		_, err = d.domains.StartDomain(ctx, start)
+		var started *davitv1.StartDomainResponse
+		started, err = d.domains.StartDomain(ctx, start)
+		d.memory.began(spec.Ref, started.GetDomain().GetInitPid())
 	}
 	if err == nil {
 		return &instance{d: d, spec: spec}, nil

@@ -13,6 +13,7 @@ import (
 func (i *instance) Events(ctx context.Context, after uint64) (<-chan driver.Event, error) {
 	i.d.memory.mu.Lock()
 	after = max(after, i.d.memory.acked[i.spec.Ref])
+	first := i.d.memory.inits[i.spec.Ref]
 	i.d.memory.mu.Unlock()
 
 	ctx, cancel := context.WithCancel(ctx)
@@ -37,7 +38,7 @@ func (i *instance) Events(ctx context.Context, after uint64) (<-chan driver.Even
 	go func() {
 		defer close(out)
 		defer cancel()
-		t := translator{pid: func() (uint32, time.Duration) { return i.init(ctx) }}
+		t := translator{first: first, pid: func() (uint32, time.Duration) { return i.init(ctx) }}
 		for !t.over {
 			r, err := stream.Recv()
 			if err != nil {
@@ -75,6 +76,7 @@ type translator struct {
 	crashed  time.Time
 	restarts uint32
 	over     bool
+	first    uint32 // init of the run's start; 0 if it is not known
 	pid      func() (uint32, time.Duration)
 }
 
@@ -108,6 +110,9 @@ func (t *translator) lifecycle(at time.Time, ev *davitv1.LifecycleEvent) []drive
 		pid, took := t.pid()
 		if !t.started {
 			t.started = true
+			if t.first != 0 {
+				pid = t.first
+			}
 			return []driver.Event{t.event(at, driver.Started{InitPID: pid, Duration: took})}
 		}
 		t.restarts++
