@@ -3,9 +3,12 @@ package native_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 )
@@ -28,15 +31,67 @@ func ownRoot(t *testing.T) (dir string, change func(*davitv1.Domain)) {
 	if err := os.WriteFile(filepath.Join(dir, "etc", "passwd"), []byte(accounts), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	mount := davitv1.FilesystemType_FILESYSTEM_TYPE_MOUNT
+	mount, usr := davitv1.FilesystemType_FILESYSTEM_TYPE_MOUNT, usrOf(t)
 	return dir, func(def *davitv1.Domain) {
 		def.Profile = nil // the one that follows from its init
 		def.Devices.Filesystem = []*davitv1.Filesystem{
 			{Type: mount, SourceDir: dir, TargetDir: "/"},
-			{Type: mount, SourceDir: "/usr", TargetDir: "/usr", Readonly: true},
+			{Type: mount, SourceDir: usr, TargetDir: "/usr", Readonly: true},
 			{Type: davitv1.FilesystemType_FILESYSTEM_TYPE_RAM, SourceUsageKib: 1024, TargetDir: "/tmp"},
 			{Type: davitv1.FilesystemType_FILESYSTEM_TYPE_BIND, SourceDir: "/data", TargetDir: "/mnt"},
 		}
+	}
+}
+
+// ownPrograms are what tests run in such a root.
+var ownPrograms = []string{
+	"sh", "cat", "chmod", "chown", "dd", "env", "find", "grep", "head", "hostname", "id", "ls", "mkdir", "mknod", "mount", "readlink", "rm",
+	"setpriv", "sleep", "sort", "stat", "touch", "true", "umount", "unshare", "wc",
+}
+
+// usrOf is the folder that such a root has its programs of: the host's or, where that is an overlay, whose ids cannot be mapped, one with
+// copies of the programs and of the libraries that the loader tells.
+func usrOf(t *testing.T) string {
+	t.Helper()
+	var fs unix.Statfs_t
+	if err := unix.Statfs("/usr", &fs); err != nil {
+		t.Fatal(err)
+	}
+	if fs.Type != unix.OVERLAYFS_SUPER_MAGIC {
+		return "/usr"
+	}
+	usr := filepath.Join(t.TempDir(), "usr")
+	for _, program := range ownPrograms {
+		path, err := exec.LookPath(program)
+		if err != nil {
+			t.Fatal(err)
+		}
+		copyInto(t, filepath.Join(usr, "bin", program), path)
+		libraries, err := exec.Command("ldd", path).Output()
+		if err != nil {
+			t.Fatalf("ldd %s: %v", path, err)
+		}
+		for word := range strings.FieldsSeq(string(libraries)) {
+			if filepath.IsAbs(word) { // below /lib, which is a link to usr/lib
+				copyInto(t, filepath.Join(usr, strings.TrimPrefix(word, "/usr")), word)
+			}
+		}
+	}
+	return usr
+}
+
+// copyInto copies a file with its mode, unless it is there.
+func copyInto(t *testing.T, to, from string) {
+	t.Helper()
+	data, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, data, 0o755); err != nil {
+		t.Fatal(err)
 	}
 }
 
