@@ -186,6 +186,9 @@ func (t *Tree) child(parent *folder, name string, partition bool) (*folder, bool
 	}
 	f, err := parent.sub(name)
 	if err != nil {
+		if made {
+			_ = parent.rmdir(name)
+		}
 		return nil, made, err
 	}
 	if t.Version == 1 && t.Has("cpuset") {

@@ -150,7 +150,8 @@ func (f *folder) mkdir(name string, mode uint32) (made bool, err error) {
 	switch err := unix.Mkdirat(f.fd, name, mode); {
 	case err == nil:
 		if err = unix.Fchmodat(f.fd, name, mode, 0); err != nil && !gone(err) {
-			return true, fmt.Errorf("set mode of cgroup %s: %w", f.join(name), err)
+			_ = f.rmdir(name)
+			return false, fmt.Errorf("set mode of cgroup %s: %w", f.join(name), err)
 		}
 		return true, nil
 	case errors.Is(err, unix.EEXIST):
