@@ -80,6 +80,11 @@ func Run(o Options) error {
 	case <-m.quit:
 	}
 	o.Log.Write(logline.Info, "monitor quits")
+	select {
+	case <-m.container.Ended():
+		m.container.offsets.remove()
+	default: // it never had a container: another monitor may still adopt one
+	}
 	return errors.Join(err, wire.Remove(o.Folder, client.MonitorSocket))
 }
 

@@ -38,6 +38,13 @@ func (o *offsets) open() *os.File {
 	return o.file
 }
 
+// remove removes the file: the container has ended.
+func (o *offsets) remove() {
+	if o.folder != nil {
+		_ = unix.Unlinkat(int(o.folder.Fd()), offsetsFile, 0) // it may never have been made
+	}
+}
+
 // read is what was written last for a console.
 func (o *offsets) read(console int) uint64 {
 	var number [offsetBytes]byte
