@@ -29,8 +29,8 @@ func TestConnectToADyingMonitor(t *testing.T) {
 	go func() {
 		n := 0
 		for ; n < connections; n++ {
-			c, err := l.Accept()
-			if err != nil {
+			c, acceptErr := l.Accept()
+			if acceptErr != nil {
 				break
 			}
 			_ = c.Close()
