@@ -92,7 +92,8 @@ func (i *instance) observe(ctx context.Context) (*monitorv1.State, error) {
 	}
 	if i.monitor != nil {
 		state, pidfd, err := i.monitor.State(ctx)
-		if err == nil && state.GetPhase() == monitorv1.Phase_PHASE_NEW {
+		phase := state.GetPhase()
+		if err == nil && (phase == monitorv1.Phase_PHASE_NEW || phase == monitorv1.Phase_PHASE_STARTING && i.isAdopting()) {
 			return i.mend(ctx) // it is adopting just now, or was left before it was told to
 		}
 		if err == nil {
@@ -108,6 +109,15 @@ func (i *instance) observe(ctx context.Context) (*monitorv1.State, error) {
 		}
 	}
 	return i.mend(ctx)
+}
+
+// isAdopting tells whether the monitor is being replaced.
+func (i *instance) isAdopting() bool {
+	free := i.adopting.TryLock()
+	if free {
+		i.adopting.Unlock()
+	}
+	return !free
 }
 
 // keep holds the pidfd of the newest init.
