@@ -260,7 +260,11 @@ func (l *Log) Close() error {
 		return nil
 	}
 	l.closed = true
-	files, err := l.files(), l.mark.write(l.sequence, markEnded)
+	files := l.files()
+	var err error
+	if l.mark.file != nil { // a log without one is a log, and ends as one
+		err = l.mark.write(l.sequence, markEnded)
+	}
 	l.let.file, l.refused.file, l.mark.file = nil, nil, nil
 	l.mu.Unlock()
 	l.background.Wait()

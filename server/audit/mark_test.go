@@ -115,8 +115,12 @@ func TestStrangeMarks(t *testing.T) {
 		if err := errors.Join(os.Remove(path), place(path)); err != nil {
 			t.Fatal(err)
 		}
-		if got := left(t, audit.LogOptions{Dir: dir}).Append(started("web")); got != 2 {
+		again := left(t, audit.LogOptions{Dir: dir})
+		if got := again.Append(started("web")); got != 2 {
 			t.Errorf("%s: the next record has the number %d", name, got)
+		}
+		if err := again.Close(); err != nil {
+			t.Errorf("%s: the log ends with %v", name, err)
 		}
 	}
 	if text, err := os.ReadFile(victim); err != nil || string(text) != "7 open\n" {
