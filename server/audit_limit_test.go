@@ -30,15 +30,16 @@ func TestLimitedCallsAreRecorded(t *testing.T) {
 	root := t.TempDir()
 	h := start(t, root, func(o *server.Options) { o.Config.Limits.CallsPerSecond, o.Config.Limits.Burst = 1, 20 })
 	c := davitv1.NewDomainServiceClient(dial(t, h.path(server.ReadOnlySocket)))
-	refused := uint64(0)
+	refused, looked := uint64(0), false
 	for range 300 {
 		_, err := c.ListDomains(t.Context(), &davitv1.ListDomainsRequest{})
 		if status.Code(err) == codes.ResourceExhausted {
 			refused++
 		}
-		if refused != 1 {
+		if refused != 1 || looked {
 			continue
 		}
+		looked = true // once: the socket that it is read from has the same limit
 		if list, calls := limitRecords(t, h); len(list) != 1 || calls != 1 {
 			t.Fatalf("the first is recorded as %v", list)
 		}
