@@ -170,6 +170,9 @@ func TestRequestID(t *testing.T) {
 		if err != nil || !proto.Equal(again, both[0]) || !proto.Equal(again, both[1]) {
 			t.Errorf("again: %v, %v; first %v and %v", again, err, both[0], both[1])
 		}
+		if len(again.GetPhases()) == 0 {
+			t.Error("who asks again is not told where the time of the start went")
+		}
 		if _, err := h.StartDomain(engine.WithCaller(alice, "bob"), start); !errors.Is(err, domain.ErrFailedPrecondition) {
 			t.Errorf("somebody else with the same id: %v", err)
 		}

@@ -1133,7 +1133,7 @@ type StartDomainResponse struct {
 	Plan string `protobuf:"bytes,2,opt,name=plan" json:"plan,omitempty"`
 	// Position of the event that tells it.
 	Position *EventPosition `protobuf:"bytes,3,opt,name=position" json:"position,omitempty"`
-	// Where the time went: in order of their beginning. Not told to who asks again with the same request_id.
+	// Where the time went: in order of their beginning. None where the daemon ended meanwhile, and the next found what came of it.
 	Phases        []*StartPhase `protobuf:"bytes,4,rep,name=phases" json:"phases,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1200,7 +1200,7 @@ func (x *StartDomainResponse) GetPhases() []*StartPhase {
 // StartPhase is a part of a start. Parts may overlap.
 type StartPhase struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What was done. The names are for people and may change; the last, "answer", ends when the answer is sent.
+	// What was done. The names are for people and may change; the last, "answer", ends when the answer is made.
 	Name string `protobuf:"bytes,1,opt,name=name" json:"name,omitempty"`
 	// When it began, after the request came.
 	Begun *durationpb.Duration `protobuf:"bytes,2,opt,name=begun" json:"begun,omitempty"`
