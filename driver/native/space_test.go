@@ -132,6 +132,10 @@ func TestFolderHasALimit(t *testing.T) {
 			h := newHost(t, "5bace001")
 			folder := bounding(t, kind)
 			d := closing(t, h.open(t))
+			refusal := "quota exceeded"
+			if kind == "xfs" { // it tells a project's limit as a disk's end: ENOSPC, see xfs_quota(8)
+				refusal = "No space left on device"
+			}
 			const write = "head -c 6291456 /dev/zero > /limited/f && sync -f /limited/f; wc -c < /limited/f; rm /limited/f; sync -f /limited"
 			spec := h.spec(idle, func(def *davitv1.Domain) { mounted(limited(folder, "/limited", 2<<20))(def.Devices) })
 			warnings, err := d.Check(t.Context(), spec.Definition)
@@ -139,7 +143,7 @@ func TestFolderHasALimit(t *testing.T) {
 				t.Errorf("check: %v, %v", warnings, err)
 			}
 			i := start(t, d, spec)
-			ask(t, "at start", i, [][2]string{{write, "quota exceeded"}, {"echo in > /limited/small; cat /limited/small", "in"}})
+			ask(t, "at start", i, [][2]string{{write, refusal}, {"echo in > /limited/small; cat /limited/small", "in"}})
 			kill(t, i)
 			if got := limitOf(t, folder); got != 2<<20 {
 				t.Errorf("the limit is %d after the domain has ended", got)
@@ -149,7 +153,7 @@ func TestFolderHasALimit(t *testing.T) {
 			for _, limit := range []struct {
 				bytes uint64
 				want  string
-			}{{16 << 20, "6291456"}, {1 << 20, "quota exceeded"}} {
+			}{{16 << 20, "6291456"}, {1 << 20, refusal}} {
 				with := proto.CloneOf(spec.Definition)
 				mounted(limited(folder, "/limited", limit.bytes))(with.Devices)
 				if err := i.Update(t.Context(), with); err != nil {
@@ -215,8 +219,10 @@ func TestLimitThatCannotHoldIsRefused(t *testing.T) {
 func checkLimitRefused(t *testing.T, when string, err error, place, want string) {
 	t.Helper()
 	e, ok := errors.AsType[*domain.Error](err)
-	if !ok || e.Reason != davitv1.ErrorReason_ERROR_REASON_HOST_UNSUPPORTED || len(e.Violations) != 1 ||
-		e.Violations[0].Field != place || !strings.Contains(e.Violations[0].Message, want) {
+	// An old kernel can have more against a source, such as memory whose ids it does not map.
+	if !ok || e.Reason != davitv1.ErrorReason_ERROR_REASON_HOST_UNSUPPORTED || !slices.ContainsFunc(e.Violations, func(v domain.Violation) bool {
+		return v.Field == place && strings.Contains(v.Message, want)
+	}) {
 		t.Errorf("%s: %v, want %q at %s", when, err, want, place)
 	}
 }
