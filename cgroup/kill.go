@@ -39,10 +39,25 @@ func (g *Group) Kill(ctx context.Context) error {
 	if t.Version == 2 && !g.h.noKillFile && f.has(killFile) {
 		err = g.kill2(ctx, f)
 	} else {
-		err = g.killLoop(ctx, f, t)
+		err = g.killLoop(ctx, f, t, g.hurry)
 	}
 	if err != nil && !gone(err) {
 		return fmt.Errorf("kill cgroup %s: %w", g.path, err)
+	}
+	return nil
+}
+
+// Clear kills all processes as [Group.Kill] does, of a group that is to have others afterwards. Its limits stay, however slow that is. And it
+// is done without cgroup.kill: where that was used once, kernels (6.18) kill whatever is made into the group from outside it
+// (CLONE_INTO_CGROUP), for ever.
+func (g *Group) Clear(ctx context.Context) error {
+	f, t, err := g.core()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	if err = g.killLoop(ctx, f, t, func() {}); err != nil {
+		return fmt.Errorf("clear cgroup %s: %w", g.path, err)
 	}
 	return nil
 }
@@ -64,7 +79,7 @@ func (g *Group) kill2(ctx context.Context, f *folder) error {
 
 // killLoop freezes the group, so that what it finds is all there is, kills, thaws, and looks again. Where the group cannot
 // be frozen in time it kills nevertheless. The kernel does not tell when a version 1 cgroup is empty.
-func (g *Group) killLoop(ctx context.Context, f *folder, t *Tree) error {
+func (g *Group) killLoop(ctx context.Context, f *folder, t *Tree, hurry func()) error {
 	freeze := g.h.tree("freezer") == t
 	hurried, begun := false, time.Now()
 	for wait := newBackoff(); ; {
@@ -83,7 +98,7 @@ func (g *Group) killLoop(ctx context.Context, f *folder, t *Tree) error {
 		}
 		if !hurried && time.Since(begun) >= g.h.hurryTime() {
 			hurried = true
-			g.hurry()
+			hurry()
 		}
 		if err := wait.next(ctx); err != nil {
 			return err

@@ -87,6 +87,41 @@ func TestKillHurries(t *testing.T) {
 	}
 }
 
+// A group that was cleared has its limits, and can have processes again, which are made into it from outside.
+func TestClear(t *testing.T) {
+	h := host(t)
+	for name, way := range killers(h) {
+		t.Run(name, func(t *testing.T) {
+			way = cgroup.Hurrying(way)
+			limited := way.Has("cpu")
+			var limits cgroup.Limits
+			if limited {
+				limits.CPUQuota, limits.CPUPeriod = new(int64(50000)), new(uint64(100000))
+			}
+			g := create(t, way, limits)
+			for range 3 {
+				run(t, g, "exec sleep 1000")
+				if err := g.Clear(bounded(t)); err != nil {
+					t.Fatal(err)
+				}
+				if pids, err := g.Procs(); len(pids) != 0 || err != nil {
+					t.Errorf("processes live on: %v, %v", pids, err)
+				}
+			}
+			if !limited {
+				return
+			}
+			want := "50000"
+			if h.Layout == cgroup.V2 {
+				want = "50000 100000"
+			}
+			if got := control(t, h, g, "cpu.cfs_quota_us", "cpu.max"); got != want {
+				t.Errorf("its quota is %q, want %q", got, want)
+			}
+		})
+	}
+}
+
 // Groups that a guest made and left go while it dies; one that somebody is in stays until that is over, and then everything goes.
 func TestKillSheds(t *testing.T) {
 	h := cgroup.Hurrying(host(t))
