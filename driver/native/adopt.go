@@ -169,7 +169,7 @@ func (i *instance) remains(ctx context.Context) (kept *client.Deposit, err error
 	told, ok := errors.AsType[*client.Error](err)
 	switch {
 	case err == nil && kept.Exit != nil:
-		if err = i.group.Kill(ctx); err != nil && !gone(err) {
+		if err = i.group.Clear(ctx); err != nil && !gone(err) {
 			kept.Close()
 			return nil, err
 		}
@@ -300,14 +300,19 @@ func (i *instance) handOver(ctx context.Context, plan *monitorv1.Plan, known *cl
 	return i.monitor.Adopt(ctx, plan, groups, logs, known)
 }
 
-// resumeFurnishing furnishes the boots that the new monitor makes, if the domain has a network.
+// resumeFurnishing furnishes the boots that the new monitor makes, if the domain has a network. It does not wait for the furnishing of
+// those of the monitor before: that may wait for the wiring, which may be held by who had the domain adopted.
 func (i *instance) resumeFurnishing(ctx context.Context) error {
 	i.mu.Lock()
-	furnished := i.furnishing != nil || i.record.Furnished
+	before := i.furnishing
+	furnished := before != nil || i.record.Furnished
+	i.furnishing = nil
 	i.mu.Unlock()
+	if before != nil {
+		before.cancel()
+	}
 	if !furnished && !hasNetwork(i.definition()) {
 		return nil
 	}
-	i.stopFurnishing()
-	return i.startFurnishing(ctx)
+	return i.furnishAfter(ctx, before)
 }

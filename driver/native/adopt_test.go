@@ -202,6 +202,54 @@ func TestEndsWhileAllButKeeperAreAway(t *testing.T) {
 	h.empty(t)
 }
 
+// A domain whose init ended while neither monitor nor davitd was there boots again by its policy, twice, within the limits that it had.
+func TestBootsAgainAfterAdoption(t *testing.T) {
+	h := newHost(t, "fa00001d")
+	d := h.open(t)
+	spec := h.spec(idle, func(def *davitv1.Domain) {
+		def.OnCrash = davitv1.LifecycleAction_LIFECYCLE_ACTION_RESTART
+		def.Cputune = &davitv1.CpuTune{Shares: 512, Period: 100000, Quota: 50000}
+	})
+	i := start(t, d, spec)
+	quotas := func() (all []string) {
+		for _, folder := range h.groups(t, spec.UUID) {
+			for _, name := range []string{"cpu.cfs_quota_us", "cpu.max"} {
+				if text, err := os.ReadFile(filepath.Join(folder, name)); err == nil {
+					all = append(all, string(text))
+				}
+			}
+		}
+		return all
+	}
+	want := quotas()
+	for n := range uint32(2) {
+		init := initPID(t, i)
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+		slay(t, h.monitorPID(t, spec.UUID))
+		slay(t, init)
+		d = h.open(t)
+		var err error
+		if i, err = d.Recover(t.Context(), spec); err != nil {
+			t.Fatalf("recover: %v", err)
+		}
+		await(t, "it boots again", func() bool {
+			st, err := i.Status(t.Context())
+			return err == nil && st.Running && st.Restarts == n+1 && st.InitPID != 0
+		})
+	}
+	closing(t, d)
+	if got := quotas(); !slices.Equal(got, want) {
+		t.Errorf("its quota is %q, want %q", got, want)
+	}
+	if got := output(t, i, "echo", "inside"); got != "inside\n" {
+		t.Errorf("a command says %q", got)
+	}
+	kill(t, i)
+	h.empty(t)
+}
+
 // A guest that writes all the time goes on at offsets behind those that were read; its log goes on too, and says what happened.
 func TestMonitorKilledDuringOutput(t *testing.T) {
 	h := newHost(t, "fa000014")

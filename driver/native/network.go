@@ -30,7 +30,10 @@ func hasNetwork(def *davitv1.Domain) bool {
 }
 
 // startFurnishing furnishes the container from now on, whenever its monitor makes it.
-func (i *instance) startFurnishing(ctx context.Context) error {
+func (i *instance) startFurnishing(ctx context.Context) error { return i.furnishAfter(ctx, nil) }
+
+// furnishAfter is startFurnishing once another furnishing is over, which was told to end; nil if there was none.
+func (i *instance) furnishAfter(ctx context.Context, before *furnishing) error {
 	i.mu.Lock()
 	furnished := i.furnishing != nil
 	i.mu.Unlock()
@@ -41,12 +44,21 @@ func (i *instance) startFurnishing(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan struct{})
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if i.furnishing != nil { // somebody else was faster
+		return f.Close()
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
 	i.furnishing = &furnishing{cancel, done}
-	go i.furnish(ctx, f, done)
+	go func() {
+		defer close(done)
+		if before != nil {
+			<-before.done
+		}
+		i.furnish(ctx, f)
+	}()
 	return nil
 }
 
@@ -63,8 +75,7 @@ func (i *instance) stopFurnishing() {
 }
 
 // furnish serves the monitor until it is gone, or ctx ends.
-func (i *instance) furnish(ctx context.Context, f *client.Furnish, done chan<- struct{}) {
-	defer close(done)
+func (i *instance) furnish(ctx context.Context, f *client.Furnish) {
 	for wait := newPatience(); ; {
 		for f != nil {
 			netns, err := f.Next(ctx)
