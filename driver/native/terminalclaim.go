@@ -70,6 +70,9 @@ func (d *Driver) claimTerminals(def *davitv1.Domain, files *terminalFiles) error
 		return fmt.Errorf("open folder of claims: %w", err)
 	}
 	defer func() { _ = dir.Close() }()
+	if err = flock(dir); err != nil { // what is removed because it holds no more must not have been listed anew meanwhile
+		return err
+	}
 	owners, err := d.terminalOwners(dir, own, keys)
 	if err != nil {
 		return err
