@@ -78,7 +78,7 @@ func TestSubscriberThatDoesNotRead(t *testing.T) {
 		t.Fatalf("who did not read was told %v", err)
 	}
 	var last uint64
-	if _, err := fmt.Sscan(e.Detail["sequence"], &last); err != nil {
+	if _, err = fmt.Sscan(e.Detail["sequence"], &last); err != nil {
 		t.Fatalf("it was not told where to go on: %v", e.Detail)
 	}
 	after := &davitv1.EventPosition{Epoch: e.Detail["epoch"], Sequence: last}
