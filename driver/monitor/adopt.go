@@ -49,11 +49,10 @@ func (c *Container) Adopt(plan *monitorv1.Plan, o Orphan, cgroups Cgroups, outpu
 			each.Lose()
 		}
 	}
-	c.restarts = o.Restarts
-	c.possess(guest, o.Restarts)
 	c.mu.Lock()
-	c.intent = o.Intent
+	c.restarts, c.intent = o.Restarts, o.Intent
 	c.mu.Unlock()
+	c.possess(guest, o.Restarts)
 	if !whole {
 		c.log.Write(logline.Warn, "what the container holds was lost: it is not started again")
 		c.Disarm()
@@ -75,7 +74,9 @@ func (c *Container) catchUp(guest Guest) {
 		}})
 		return
 	}
+	c.mu.Lock()
 	c.restarts-- // it is counted as it is told
+	c.mu.Unlock()
 	c.restarted(guest, c.lastCause(), 0)
 }
 

@@ -185,6 +185,9 @@ func (c *Container) launch(restarts uint32) (Guest, error) {
 func (c *Container) possess(guest Guest, restarts uint32) {
 	run := client.Deposit{InitPID: guest.PID(), Pidfd: guest.Pidfd(), Consoles: guest.Consoles(), Restarts: restarts}
 	run.Acknowledged, run.Events = c.journal.Kept()
+	c.mu.Lock()
+	run.Intent = c.intent // of one that was adopted
+	c.mu.Unlock()
 	c.depositor.Deposit(run)
 	c.mu.Lock()
 	defer c.mu.Unlock()
