@@ -39,15 +39,16 @@ func authority(t *testing.T, folder pki.Folder) {
 	}
 }
 
-// pki is where the daemon has its certificates.
-func (s *suite) pki() pki.Folder { return pki.Folder(s.root + "/pki") }
+// pki is where the daemon has its certificates, which anybody may read: beside its state, which nobody may.
+func (s *suite) pki() pki.Folder { return pki.Folder(s.folder + "/pki") }
 
 // networkConfig lets clients of each role in from the network.
 func (s *suite) networkConfig(t *testing.T) string {
 	t.Helper()
 	authority(t, s.pki())
 	var b strings.Builder
-	b.WriteString("[tls]\nlisten = [\"127.0.0.1:0\"]\n")
+	fmt.Fprintf(&b, "[tls]\nlisten = [\"127.0.0.1:0\"]\ncertificate = %q\nkey = %q\nclient_ca = %q\n",
+		s.pki().Certificate("server"), s.pki().Key("server"), s.pki().Certificate("ca"))
 	for _, role := range pki.Roles {
 		fmt.Fprintf(&b, "[[tls.role]]\ncn = %q\nrole = %q\n", role, role)
 	}
