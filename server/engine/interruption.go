@@ -33,6 +33,13 @@ func (n *entry) interruptible(ctx context.Context) (begun context.Context, over 
 	}
 }
 
+// outran notes that the start that is under way has succeeded: a destroy that wanted it ended finds a domain like any other.
+func (n *entry) outran() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.cut = interruption{}
+}
+
 // interrupt ends the start that is under way, if there is one. The mutex is held.
 func (n *entry) interrupt() {
 	if n.cut.start != nil {

@@ -131,6 +131,7 @@ func (a *actor) start(ctx context.Context, next snapshot, action domain.Action, 
 	if _, err := a.settle(); err != nil {
 		return nil, err
 	}
+	a.outran()
 	phases.end(phaseAnswer)
 	if phases.asked {
 		a.phases = phases.list
