@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"io"
 	"iter"
 	"time"
 
@@ -21,50 +20,27 @@ import (
 // or is not reached at all; one that does not follow ends with the log.
 func (a *Audit) Records(ctx context.Context, q *davitv1.ReadAuditRequest) iter.Seq2[*davitv1.AuditRecord, error] {
 	return func(yield func(*davitv1.AuditRecord, error) bool) {
-		r := &auditReader{audit: a, request: proto.CloneOf(q), yield: yield, began: time.Now()}
-		again := pause{window: -1}
-		for {
-			r.fresh = false
-			err := r.read(ctx)
-			if r.fresh {
-				again.reset()
-			}
-			switch {
-			case r.ended, errors.Is(err, io.EOF):
-				return
-			case ctx.Err() != nil:
-				yield(nil, ctx.Err())
-				return
-			case r.older(err):
-			case !q.GetFollow() || !resumable(err) || !a.connection.link.reached.Load() || !unavailable(err) && !r.begun:
-				yield(nil, err)
-				return
-			case !again.next(ctx):
-				yield(nil, ctx.Err())
-				return
-			}
+		r := &auditReader{
+			follower: follower[*davitv1.AuditRecord]{link: a.connection.link, yield: yield, follow: q.GetFollow()},
+			audit:    a, request: proto.CloneOf(q), began: time.Now(),
 		}
+		r.run(ctx, r.read, r.older)
 	}
 }
 
 // auditReader is a sequence of records over one stream after the other.
 type auditReader struct {
+	follower[*davitv1.AuditRecord]
 	audit   *Audit
 	request *davitv1.ReadAuditRequest
-	yield   func(*davitv1.AuditRecord, error) bool
 	began   time.Time
 
-	last  uint64 // number of the last record that was told
-	skip  bool   // those up to it are sent once more
-	fresh bool   // this stream told something
-	begun bool   // a stream did
-	ended bool   // the caller wants no more
+	last uint64 // number of the last record that was told
+	skip bool   // those up to it are sent once more
 }
 
 // read tells what one stream tells and returns why it ended, io.EOF at the end of the log.
 func (r *auditReader) read(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	stream, err := r.audit.ReadAudit(ctx, r.request)
 	if err != nil {
 		return err
@@ -75,13 +51,13 @@ func (r *auditReader) read(ctx context.Context) error {
 			r.resume()
 			return err
 		}
-		r.audit.connection.link.reached.Store(true)
+		r.link.reached.Store(true)
 		for _, record := range resp.GetRecords() {
 			if r.skip && record.GetSequence() <= r.last {
 				continue
 			}
-			r.last, r.fresh, r.begun = record.GetSequence(), true, true
-			if r.ended = !r.yield(record, nil); r.ended {
+			r.last = record.GetSequence()
+			if !r.tell(record) {
 				return nil
 			}
 		}

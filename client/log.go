@@ -2,8 +2,6 @@ package client
 
 import (
 	"context"
-	"errors"
-	"io"
 	"iter"
 	"time"
 
@@ -33,31 +31,11 @@ type LogOptions struct {
 // error when that is done, and with the daemon's when it refuses or is not reached at all.
 func (c *Client) Log(ctx context.Context, name string, o LogOptions) iter.Seq2[*davitv1.LogLine, error] {
 	return func(yield func(*davitv1.LogLine, error) bool) {
-		l := &logReader{client: c, request: o.request(name), yield: yield, began: time.Now()}
-		again := pause{window: -1}
-		for {
-			l.fresh = false
-			err := l.read(ctx)
-			l.begun = l.begun || l.fresh
-			if l.fresh {
-				again.reset()
-			}
-			switch {
-			case l.ended:
-				return
-			case ctx.Err() != nil:
-				yield(nil, ctx.Err())
-				return
-			case errors.Is(err, io.EOF):
-				return
-			case !o.Follow || !resumable(err) || !c.link.reached.Load() || !unavailable(err) && !l.begun:
-				yield(nil, err)
-				return
-			case !again.next(ctx):
-				yield(nil, ctx.Err())
-				return
-			}
+		l := &logReader{
+			follower: follower[*davitv1.LogLine]{link: c.link, yield: yield, follow: o.Follow},
+			client:   c, request: o.request(name), began: time.Now(),
 		}
+		l.run(ctx, l.read, func(error) bool { return false })
 	}
 }
 
@@ -74,22 +52,17 @@ func (o LogOptions) request(name string) *davitv1.ReadLogRequest {
 
 // logReader is a sequence of lines over one stream after the other.
 type logReader struct {
+	follower[*davitv1.LogLine]
 	client  *Client
 	request *davitv1.ReadLogRequest
-	yield   func(*davitv1.LogLine, error) bool
 	began   time.Time
 
-	last  *timestamppb.Timestamp // time of the last line that was told
-	same  int                    // how many lines of that time were told
-	fresh bool                   // this stream told something
-	begun bool                   // a stream did
-	ended bool                   // the caller wants no more
+	last *timestamppb.Timestamp // time of the last line that was told
+	same int                    // how many lines of that time were told
 }
 
 // read tells what one stream tells and returns why it ended, io.EOF at the end of the log.
 func (l *logReader) read(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	lines, err := l.client.ReadLog(ctx, l.request)
 	if err != nil {
 		return err
@@ -101,13 +74,14 @@ func (l *logReader) read(ctx context.Context) error {
 			l.resume()
 			return err
 		}
-		l.client.link.reached.Store(true)
+		l.link.reached.Store(true)
 		for _, line := range resp.GetLines() {
 			if skip > 0 && proto.Equal(line.GetTime(), l.last) {
 				skip--
 				continue
 			}
 			skip = 0
+			l.remember(line)
 			if !l.tell(line) {
 				return nil
 			}
@@ -115,16 +89,13 @@ func (l *logReader) read(ctx context.Context) error {
 	}
 }
 
-// tell passes a line on and reports whether the caller wants more.
-func (l *logReader) tell(line *davitv1.LogLine) bool {
+// remember notes a line as the last that was told.
+func (l *logReader) remember(line *davitv1.LogLine) {
 	if proto.Equal(line.GetTime(), l.last) {
 		l.same++
 	} else {
 		l.last, l.same = line.GetTime(), 1
 	}
-	l.fresh = true
-	l.ended = !l.yield(line, nil)
-	return !l.ended
 }
 
 // resume lets the next stream begin where this one broke: with the lines of the time of the last one, those that were
