@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"time"
 
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/davitd/davit/domain"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
@@ -22,7 +20,7 @@ func (a *Audit) Records(ctx context.Context, q *davitv1.ReadAuditRequest) iter.S
 	return func(yield func(*davitv1.AuditRecord, error) bool) {
 		r := &auditReader{
 			follower: follower[*davitv1.AuditRecord]{link: a.connection.link, yield: yield, follow: q.GetFollow()},
-			audit:    a, request: proto.CloneOf(q), began: time.Now(),
+			audit:    a, request: proto.CloneOf(q),
 		}
 		r.run(ctx, r.read, r.older)
 	}
@@ -33,10 +31,10 @@ type auditReader struct {
 	follower[*davitv1.AuditRecord]
 	audit   *Audit
 	request *davitv1.ReadAuditRequest
-	began   time.Time
 
-	last uint64 // number of the last record that was told
-	skip bool   // those up to it are sent once more
+	placed bool   // the daemon has told where the reading is
+	last   uint64 // number of the last record that was told or looked at
+	skip   bool   // those up to it are sent once more
 }
 
 // read tells what one stream tells and returns why it ended, io.EOF at the end of the log.
@@ -61,20 +59,18 @@ func (r *auditReader) read(ctx context.Context) error {
 				return nil
 			}
 		}
+		r.last = max(r.last, resp.GetNewest())
+		r.placed = true
 	}
 }
 
-// resume lets the next stream begin where this one broke: after the last record, or, if there was none, when the reading began.
+// resume lets the next stream begin where this one broke, if the daemon had told where that is.
 func (r *auditReader) resume() {
-	switch {
-	case r.last != 0:
-		if !r.skip {
-			r.request.After = r.last
-		}
-	case r.request.Tail != nil && r.request.GetTail() == 0:
-		r.request.Since = timestamppb.New(r.began)
-	default:
+	if !r.placed {
 		return
+	}
+	if !r.skip {
+		r.request.After = r.last
 	}
 	r.request.Tail = nil
 }

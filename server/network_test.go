@@ -277,9 +277,12 @@ func TestFollowedAuditEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	define(t, h, "web")
 	r, err := stream.Recv()
-	if err != nil || r.GetRecords()[0].GetMethod() != davitv1.DomainService_DefineDomain_FullMethodName {
+	if err != nil || len(r.GetRecords()) != 0 {
+		t.Fatalf("there is %v already, %v", r, err)
+	}
+	define(t, h, "web")
+	if r, err = stream.Recv(); err != nil || r.GetRecords()[0].GetMethod() != davitv1.DomainService_DefineDomain_FullMethodName {
 		t.Fatalf("record %v, %v", r, err)
 	}
 	stricter := h.config

@@ -195,6 +195,9 @@ func TestRotation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if first, failed := stream.Recv(); failed != nil || len(first.GetRecords()) != 0 || first.GetNewest() != 0 {
+		t.Fatalf("an empty log is told as %v, %v", first, failed)
+	}
 	for i := range uint64(records) {
 		l.Append(started("web"))
 		r, failed := stream.Recv()
@@ -324,6 +327,25 @@ func TestFollowInOrder(t *testing.T) {
 				t.Fatalf("record %d comes after %d", record.GetSequence(), last)
 			}
 			last++
+		}
+	}
+}
+
+// Who follows is told at once how far the reading is, also where no record was asked for: nothing is missed by going on from there.
+func TestFollowTellsItsPlace(t *testing.T) {
+	l := openLog(t, audit.LogOptions{Dir: t.TempDir()})
+	for range 3 {
+		l.Append(started("web"))
+	}
+	for _, q := range []*davitv1.ReadAuditRequest{
+		{Follow: true, Tail: new(uint32(0))}, {Follow: true, Domain: "shop"}, {Follow: true, Tail: new(uint32(2)), Denied: true},
+	} {
+		stream, err := reading(t, l).ReadAudit(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first, failed := stream.Recv(); failed != nil || len(first.GetRecords()) != 0 || first.GetNewest() != 3 {
+			t.Errorf("%v is told %v, %v", q, first, failed)
 		}
 	}
 }

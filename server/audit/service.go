@@ -114,6 +114,7 @@ type conversation struct {
 	held   []*davitv1.AuditRecord // that were not sent
 	tail   []*davitv1.AuditRecord // the last that match, as a ring
 	oldest int                    // of the ring
+	newest uint64                 // that was looked at
 }
 
 func (c *conversation) run(ctx context.Context, log *Log) error {
@@ -127,8 +128,11 @@ func (c *conversation) run(ctx context.Context, log *Log) error {
 		}
 	}
 	c.tail = nil
-	for {
-		if err := c.flush(); err != nil || !c.query.follow {
+	if !c.query.follow {
+		return c.flush()
+	}
+	for first := true; ; first = false {
+		if err := c.report(first); err != nil {
 			return err
 		}
 		select {
@@ -156,6 +160,7 @@ func (c *conversation) drain(ctx context.Context, each func(*davitv1.AuditRecord
 		if r == nil {
 			return nil
 		}
+		c.newest = max(c.newest, r.GetSequence())
 		if !c.query.match(r) {
 			continue
 		}
@@ -188,13 +193,16 @@ func (c *conversation) add(r *davitv1.AuditRecord) error {
 	return c.flush()
 }
 
-func (c *conversation) flush() error {
-	if len(c.held) == 0 {
+func (c *conversation) flush() error { return c.report(false) }
+
+// report sends what is held, or if there is nothing and it is to be told anyway, how far the reading is.
+func (c *conversation) report(anyway bool) error {
+	if len(c.held) == 0 && !anyway {
 		return nil
 	}
 	records := c.held
 	c.held = nil
-	return c.send(&davitv1.ReadAuditResponse{Records: records})
+	return c.send(&davitv1.ReadAuditResponse{Records: records, Newest: c.newest})
 }
 
 // invalid refuses a request for one field of it.

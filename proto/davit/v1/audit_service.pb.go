@@ -197,7 +197,10 @@ func (x *ReadAuditRequest) GetAfter() uint64 {
 type ReadAuditResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The records, in order.
-	Records       []*AuditRecord `protobuf:"bytes,1,rep,name=records" json:"records,omitempty"`
+	Records []*AuditRecord `protobuf:"bytes,1,rep,name=records" json:"records,omitempty"`
+	// The number of the newest record that was looked at, also where it was not asked for: a reader that goes on after it misses
+	// nothing and sees nothing twice. A request that follows is told it at once, be there records or not.
+	Newest        uint64 `protobuf:"varint,2,opt,name=newest" json:"newest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -237,6 +240,13 @@ func (x *ReadAuditResponse) GetRecords() []*AuditRecord {
 		return x.Records
 	}
 	return nil
+}
+
+func (x *ReadAuditResponse) GetNewest() uint64 {
+	if x != nil {
+		return x.Newest
+	}
+	return 0
 }
 
 // AuditRecord is a call. A call of many messages has a record when it begins and one when it ends.
@@ -658,9 +668,10 @@ const file_davit_v1_audit_service_proto_rawDesc = "" +
 	"\x06denied\x18\x05 \x01(\bR\x06denied\x12\x19\n" +
 	"\x04tail\x18\x06 \x01(\rB\x05\xaa\x01\x02\b\x01R\x04tail\x12\x16\n" +
 	"\x06follow\x18\a \x01(\bR\x06follow\x12\x14\n" +
-	"\x05after\x18\b \x01(\x04R\x05after\"D\n" +
+	"\x05after\x18\b \x01(\x04R\x05after\"\\\n" +
 	"\x11ReadAuditResponse\x12/\n" +
-	"\arecords\x18\x01 \x03(\v2\x15.davit.v1.AuditRecordR\arecords\"\x95\x04\n" +
+	"\arecords\x18\x01 \x03(\v2\x15.davit.v1.AuditRecordR\arecords\x12\x16\n" +
+	"\x06newest\x18\x02 \x01(\x04R\x06newest\"\x95\x04\n" +
 	"\vAuditRecord\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12*\n" +
