@@ -56,8 +56,8 @@ func Activation() (map[string]net.Listener, error) {
 }
 
 // Reloading does what is to be done when systemd has the daemon read its configuration again, and tells systemd when it begins
-// and when it is over (systemd.service(5), notify-reload). systemd knows no reload that came to nothing: what is wrong stands in the
-// unit's status.
+// and when it is over (systemd.service(5), notify-reload). systemd knows no reload that came to nothing: that there was a fault stands in
+// the unit's status, which every user of the host may read and which therefore does not say what it is.
 func Reloading(reload func() error) error {
 	var now unix.Timespec
 	begun := "RELOADING=1"
@@ -67,23 +67,10 @@ func Reloading(reload func() error) error {
 	}
 	err = errors.Join(err, Notify(begun))
 	status := "The configuration is read again"
-	if fault := reload(); fault != nil {
-		status = "The configuration has a fault and is NOT read again: " + oneLine(fault.Error())
+	if reload() != nil {
+		status = "The configuration has a fault and is NOT read again; davitd --check tells it"
 	}
 	return errors.Join(err, Notify("READY=1\nSTATUS="+status))
-}
-
-// maxStatus is how long a text is that systemd is told.
-const maxStatus = 1024
-
-// oneLine is a text without what would end a value that systemd is told.
-func oneLine(text string) string {
-	text = strings.ToValidUTF8(text, "?")
-	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }), "; ")
-	if len(text) > maxStatus {
-		text = strings.ToValidUTF8(text[:maxStatus], "") + "…"
-	}
-	return text
 }
 
 // Notify tells systemd how the daemon is (sd_notify(3)): "READY=1", "STOPPING=1". Without systemd it does nothing.

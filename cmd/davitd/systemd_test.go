@@ -100,7 +100,7 @@ func TestSystemdHearsOfReloads(t *testing.T) {
 		}
 		last = usec
 		state, status, _ := strings.Cut(hear(t, l), "\nSTATUS=")
-		if state != "READY=1" || !strings.Contains(status, step.status) || strings.Contains(status, "\n") || step.stale != strings.Contains(status, "drivr") {
+		if state != "READY=1" || !strings.Contains(status, step.status) || strings.Contains(status, "\n") || strings.Contains(status, "drivr") {
 			t.Errorf("systemd heard %q, %q", state, status)
 		}
 		if got := staleness(t, s.client(t)); (got != "") != step.stale || step.stale && !strings.Contains(got, "drivr") {
