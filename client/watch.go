@@ -18,6 +18,9 @@ import (
 // defaultHeartbeat is how often a watch hears from the daemon; after three times that in silence it connects anew.
 const defaultHeartbeat = 15 * time.Second
 
+// watchBatch is how many events the daemon may send at once.
+const watchBatch = 64
+
 // WatchOptions says from where and what to watch.
 type WatchOptions struct {
 	// After is the position to begin after: one that Get, List or an earlier Notice gave. From now on when nil.
@@ -73,6 +76,8 @@ func (c *Client) Watch(ctx context.Context, o WatchOptions) iter.Seq2[Notice, er
 				return
 			case truncated(err) && !w.lost:
 				w.lost = true
+			case errors.Is(err, domain.ErrInvalid) && !w.single:
+				w.single = true // a daemon that is older knows of no batches, or refuses once more
 			case resumable(err) && w.begun:
 				if !again.next(ctx) {
 					yield(Notice{}, ctx.Err())
@@ -92,11 +97,12 @@ type watch struct {
 	options WatchOptions
 	yield   func(Notice, error) bool
 
-	after *davitv1.EventPosition // where the next stream begins, if not nil
-	begun bool                   // a stream told its position once
-	fresh bool                   // this stream told something
-	lost  bool                   // what came after that is gone: the next stream begins with the oldest
-	ended bool                   // the caller wants no more
+	after  *davitv1.EventPosition // where the next stream begins, if not nil
+	begun  bool                   // a stream told its position once
+	fresh  bool                   // this stream told something
+	lost   bool                   // what came after that is gone: the next stream begins with the oldest
+	single bool                   // events are asked for one at a time
+	ended  bool                   // the caller wants no more
 }
 
 // follow tells what one stream tells and returns why it ended.
@@ -139,6 +145,9 @@ func (w *watch) request(heartbeat time.Duration) *davitv1.WatchEventsRequest {
 	req := &davitv1.WatchEventsRequest{
 		Uuids: w.options.UUIDs, Kinds: w.options.Kinds, HeartbeatInterval: durationpb.New(heartbeat),
 	}
+	if !w.single {
+		req.Batch = watchBatch
+	}
 	switch {
 	case w.lost, w.after == nil && w.options.Oldest:
 		req.Start = &davitv1.WatchEventsRequest_Oldest{Oldest: true}
@@ -150,7 +159,19 @@ func (w *watch) request(heartbeat time.Duration) *davitv1.WatchEventsRequest {
 
 // tell passes a response on and reports whether the caller wants more.
 func (w *watch) tell(resp *davitv1.WatchEventsResponse) bool {
-	n := Notice{Event: resp.GetEvent(), Position: resp.GetPosition()}
+	if resp.GetBatch() == nil {
+		return w.notify(Notice{Event: resp.GetEvent(), Position: resp.GetPosition()})
+	}
+	for _, ev := range resp.GetBatch().GetEvents() {
+		if !w.notify(Notice{Event: ev}) {
+			return false
+		}
+	}
+	return true
+}
+
+// notify passes a notice on and reports whether the caller wants more.
+func (w *watch) notify(n Notice) bool {
 	if n.Event != nil {
 		n.Position = n.Event.GetPosition()
 	}

@@ -230,6 +230,60 @@ func TestWatchEnds(t *testing.T) {
 	}
 }
 
+// TestWatchOfBatches tells the events of batches one by one, and leaves in the middle of one when the caller does; a daemon that
+// knows of no batches is asked without, and one that refuses is asked no third time.
+func TestWatchOfBatches(t *testing.T) {
+	var mu sync.Mutex
+	var asked []uint32
+	refuse := func(*davitv1.WatchEventsRequest) bool { return false }
+	s := &stub{watch: func(r *davitv1.WatchEventsRequest, out grpc.ServerStreamingServer[davitv1.WatchEventsResponse]) error {
+		mu.Lock()
+		asked = append(asked, r.GetBatch())
+		mu.Unlock()
+		if refuse(r) {
+			return domain.ToStatus(&domain.Error{
+				Code: codes.InvalidArgument, Reason: davitv1.ErrorReason_ERROR_REASON_REQUEST_INVALID, Message: "unknown field 6",
+			}).Err()
+		}
+		var batch davitv1.EventBatch
+		for n := range uint64(5) {
+			at := &davitv1.EventPosition{Epoch: "e", Sequence: n + 1}
+			batch.Events = append(batch.Events, &davitv1.Event{Position: at, Name: fmt.Sprint("e", n+1)})
+		}
+		if r.GetBatch() == 0 {
+			return out.Send(&davitv1.WatchEventsResponse{Item: &davitv1.WatchEventsResponse_Event{Event: batch.GetEvents()[0]}})
+		}
+		return out.Send(&davitv1.WatchEventsResponse{Item: &davitv1.WatchEventsResponse_Batch{Batch: &batch}})
+	}}
+	c := s.connect(t)
+	watch := func(most int) (got string, last error) {
+		for n, err := range c.Watch(t.Context(), client.WatchOptions{}) {
+			if last = err; err != nil {
+				break
+			}
+			got += tell(n) + " "
+			if most--; most == 0 {
+				break
+			}
+		}
+		return got, last
+	}
+	if got, err := watch(5); got != "e1 e2 e3 e4 e5 " || err != nil {
+		t.Errorf("a batch is told as %q, %v", got, err)
+	}
+	if got, err := watch(2); got != "e1 e2 " || err != nil {
+		t.Errorf("a batch that is left is told as %q, %v", got, err)
+	}
+	asked, refuse = nil, func(r *davitv1.WatchEventsRequest) bool { return r.GetBatch() != 0 }
+	if got, err := watch(1); got != "e1 " || err != nil || len(asked) != 2 || asked[0] <= 1 || asked[1] != 0 {
+		t.Errorf("an older daemon was asked for %v and tells %q, %v", asked, got, err)
+	}
+	asked, refuse = nil, func(*davitv1.WatchEventsRequest) bool { return true }
+	if got, err := watch(1); got != "" || !errors.Is(err, domain.ErrInvalid) || len(asked) != 2 {
+		t.Errorf("one that refuses was asked for %v and tells %q, %v", asked, got, err)
+	}
+}
+
 // TestWatchKeepsItsDeadline ends with the caller's deadline and never with the daemon's idea of it, which comes first.
 func TestWatchKeepsItsDeadline(t *testing.T) {
 	s := &stub{watch: func(_ *davitv1.WatchEventsRequest, out grpc.ServerStreamingServer[davitv1.WatchEventsResponse]) error {

@@ -103,6 +103,37 @@ func (w *Watcher) Next(ctx context.Context) (*davitv1.Event, error) {
 	}
 }
 
+// batchSent bounds what a batch is as it is sent, in bytes: far below what clients take at once.
+const batchSent = 256 << 10
+
+// Take adds events to a batch that are there already and pass the filter, so many at most; what is not taken the next call of
+// [Watcher.Next] gives. The events are added as the bytes that are sent, which are made once for all watchers: Go code that looks
+// into the batch does not find them.
+func (w *Watcher) Take(batch *davitv1.EventBatch, most int) {
+	j := w.j
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var all []byte
+	for ; most > 0 && !j.closed && w.next <= j.newest() && len(all) < batchSent; w.next++ {
+		i, ok := j.recent.find(w.next)
+		if !ok {
+			break
+		}
+		if !w.pass.passes(j.recent.events[i]) {
+			continue
+		}
+		one, err := j.recent.encoded(i)
+		if err != nil {
+			break // Next tells it, and whoever sends it fails
+		}
+		all = append(all, one...)
+		most--
+	}
+	if all != nil {
+		batch.ProtoReflect().SetUnknown(all)
+	}
+}
+
 // look finds the next event in memory. If there is none yet it gives the channel that tells of the next; if it is in
 // the files only, neither.
 func (w *Watcher) look() (*davitv1.Event, <-chan struct{}, error) {

@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
 
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 	"github.com/davitd/davit/server/events"
@@ -39,6 +42,80 @@ func TestWatchBeginsWhereItIsTold(t *testing.T) {
 			continue
 		}
 		_ = refused(t, err, davitv1.ErrorReason_ERROR_REASON_EVENT_HISTORY_TRUNCATED)
+	}
+}
+
+// taken are the numbers of the events that a batch has when it is sent, each of which must be the one that its number says.
+func taken(t *testing.T, w *events.Watcher, most int) []uint64 {
+	t.Helper()
+	batch := new(davitv1.EventBatch)
+	w.Take(batch, most)
+	sent, err := proto.Marshal(batch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := new(davitv1.EventBatch)
+	if err := proto.Unmarshal(sent, got); err != nil {
+		t.Fatal(err)
+	}
+	var numbers []uint64
+	for _, ev := range got.GetEvents() {
+		want := event(int(ev.GetPosition().GetSequence()))
+		want.Position, want.Time = ev.GetPosition(), ev.GetTime()
+		if !proto.Equal(ev, want) || ev.GetTime() == nil {
+			t.Fatalf("got %v, want %v", ev, want)
+		}
+		numbers = append(numbers, ev.GetPosition().GetSequence())
+	}
+	return numbers
+}
+
+// A batch has what is there and passes, in order, so much as was asked for; what follows is not lost. It does not wait and does not
+// read files.
+func TestTake(t *testing.T) {
+	j := open(t, t.TempDir(), events.Options{})
+	fill(t, j, 1, 3000)
+	old := watch(t, j, events.WatchOptions{Oldest: true})
+	if got := taken(t, old, 10); got != nil {
+		t.Errorf("took %v of what is in files only", got)
+	}
+	collect(t, old, 1, 20)
+	w, other := watch(t, j, after(j, 2990)), watch(t, j, after(j, 2990))
+	for _, w := range []*events.Watcher{w, other} {
+		if got := taken(t, w, 4); !slices.Equal(got, []uint64{2991, 2992, 2993, 2994}) {
+			t.Errorf("took %v", got)
+		}
+	}
+	collect(t, w, 2995, 2996)
+	if got := taken(t, w, 100); !slices.Equal(got, []uint64{2997, 2998, 2999, 3000}) {
+		t.Errorf("took %v", got)
+	}
+	if got := taken(t, w, 100); got != nil {
+		t.Errorf("took %v at the end", got)
+	}
+	fill(t, j, 3001, 3001)
+	collect(t, w, 3001, 3001)
+
+	ooms := after(j, 2990)
+	ooms.Kinds = []davitv1.EventKind{davitv1.EventKind_EVENT_KIND_OOM}
+	filtered := watch(t, j, ooms)
+	if got := taken(t, filtered, 3); !slices.Equal(got, []uint64{2991, 2994, 2997}) || filtered.Position().GetSequence() != 2997 {
+		t.Errorf("took %v up to %v", got, filtered.Position())
+	}
+}
+
+// A batch is bounded in bytes, too.
+func TestTakeIsBounded(t *testing.T) {
+	j := open(t, t.TempDir(), events.Options{})
+	w := watch(t, j, events.WatchOptions{})
+	for range 15 {
+		if _, err := j.Append(&davitv1.Event{Name: strings.Repeat("x", 60<<10)}, events.Origin{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	batch := new(davitv1.EventBatch)
+	if w.Take(batch, 256); proto.Size(batch) > 320<<10 || w.Position().GetSequence() != 5 {
+		t.Errorf("a batch of %d bytes, up to %v", proto.Size(batch), w.Position())
 	}
 }
 

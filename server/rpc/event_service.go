@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"google.golang.org/grpc"
@@ -17,6 +18,14 @@ import (
 const (
 	heartbeat    = 15 * time.Second
 	minHeartbeat = 100 * time.Millisecond
+)
+
+const (
+	// maxBatch is how many events a response may hold.
+	maxBatch = 256
+	// hold is how long events are held back that come after others, for a watcher that takes several at once. What a host can tell
+	// in a second is bounded by how often it wakes watchers, not by how much each is told.
+	hold = 4 * time.Millisecond
 )
 
 // eventService tells what happens.
@@ -37,6 +46,9 @@ func (s *eventService) WatchEvents(q *davitv1.WatchEventsRequest, stream grpc.Se
 			return refuse("heartbeat_interval", every.String()+", the least is "+minHeartbeat.String())
 		}
 	}
+	if q.GetBatch() > maxBatch {
+		return refuse("batch", strconv.FormatUint(uint64(q.GetBatch()), 10)+", the limit is "+strconv.Itoa(maxBatch))
+	}
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
 	defer onDone(s.engine, cancel)()
@@ -44,13 +56,14 @@ func (s *eventService) WatchEvents(q *davitv1.WatchEventsRequest, stream grpc.Se
 	if err != nil {
 		return err
 	}
+	f := &following{watcher: w, stream: stream, every: every, batch: int(q.GetBatch())}
 	for {
 		if err := stream.Send(&davitv1.WatchEventsResponse{
 			Item: &davitv1.WatchEventsResponse_Position{Position: w.Position()},
 		}); err != nil {
 			return err
 		}
-		if err := s.follow(ctx, every, w, stream); err != nil {
+		if err := f.follow(ctx); err != nil {
 			return err
 		}
 	}
@@ -59,18 +72,28 @@ func (s *eventService) WatchEvents(q *davitv1.WatchEventsRequest, stream grpc.Se
 // watcher gives events in order; engine's is the journal's.
 type watcher interface {
 	Next(ctx context.Context) (*davitv1.Event, error)
+	Take(batch *davitv1.EventBatch, most int)
+}
+
+// following sends what a watcher gives.
+type following struct {
+	watcher watcher
+	stream  grpc.ServerStreamingServer[davitv1.WatchEventsResponse]
+	every   time.Duration // after which silence is broken
+	batch   int           // most events in a response, one if not above
+	sent    time.Time     // when events were sent last
 }
 
 // follow sends events until none came for a time.
-func (s *eventService) follow(ctx context.Context, every time.Duration, w watcher, stream grpc.ServerStreamingServer[davitv1.WatchEventsResponse]) error {
+func (f *following) follow(ctx context.Context) error {
 	for {
-		waiting, cancel := context.WithTimeout(ctx, every)
-		ev, err := w.Next(waiting)
+		waiting, cancel := context.WithTimeout(ctx, f.every)
+		ev, err := f.watcher.Next(waiting)
 		cancel()
 		switch {
 		case err == nil:
-		case stream.Context().Err() != nil:
-			return stream.Context().Err()
+		case f.stream.Context().Err() != nil:
+			return f.stream.Context().Err()
 		case ctx.Err() != nil:
 			return closing()
 		case errors.Is(err, context.DeadlineExceeded):
@@ -78,10 +101,28 @@ func (s *eventService) follow(ctx context.Context, every time.Duration, w watche
 		default:
 			return err
 		}
-		if err := stream.Send(&davitv1.WatchEventsResponse{Item: &davitv1.WatchEventsResponse_Event{Event: ev}}); err != nil {
+		if err := f.send(ctx, ev); err != nil {
 			return err
 		}
 	}
+}
+
+// send sends an event, with others that come meanwhile where that is wanted. One that is held back when ctx ends is sent all the
+// same: it counts as told.
+func (f *following) send(ctx context.Context, first *davitv1.Event) error {
+	if f.batch <= 1 {
+		return f.stream.Send(&davitv1.WatchEventsResponse{Item: &davitv1.WatchEventsResponse_Event{Event: first}})
+	}
+	if early := hold - time.Since(f.sent); early > 0 {
+		select {
+		case <-time.After(early):
+		case <-ctx.Done():
+		}
+	}
+	batch := &davitv1.EventBatch{Events: []*davitv1.Event{first}}
+	f.watcher.Take(batch, f.batch-1)
+	f.sent = time.Now()
+	return f.stream.Send(&davitv1.WatchEventsResponse{Item: &davitv1.WatchEventsResponse_Batch{Batch: batch}})
 }
 
 // onDone calls a function when the engine closes, until stop is called.

@@ -319,6 +319,13 @@ func next(t *testing.T, stream davitv1.EventService_WatchEventsClient) string {
 	if p := r.GetPosition(); p != nil {
 		return fmt.Sprintf("at %d", p.GetSequence())
 	}
+	if b := r.GetBatch(); b != nil {
+		var all []string
+		for _, ev := range b.GetEvents() {
+			all = append(all, describe(ev))
+		}
+		return "[" + strings.Join(all, " + ") + "]"
+	}
 	return describe(r.GetEvent())
 }
 
@@ -382,6 +389,14 @@ func TestWatch(t *testing.T) {
 		at := &davitv1.EventPosition{Epoch: r.GetNewest().GetEpoch(), Sequence: 1}
 		after := watch(&davitv1.WatchEventsRequest{Start: &davitv1.WatchEventsRequest_After{After: at}})
 		expect(after, "at 1", "web: Shutdown Finished after host request", "web: Stopped Shutdown (code 0)", "at 3")
+		batched := watch(&davitv1.WatchEventsRequest{Start: &davitv1.WatchEventsRequest_Oldest{Oldest: true}, Batch: 2})
+		begun = time.Now()
+		expect(batched, "at 0", "[web: Started Booted + web: Shutdown Finished after host request]", "[web: Stopped Shutdown (code 0)]")
+		if took := time.Since(begun); took != 4*time.Millisecond {
+			t.Errorf("an event that comes after others is told after %v", took)
+		}
+		expect(batched, "at 3")
+		expect(watch(&davitv1.WatchEventsRequest{Batch: 257}), "InvalidArgument ERROR_REASON_REQUEST_INVALID")
 		gone := &davitv1.EventPosition{Epoch: "another", Sequence: 1}
 		expect(watch(&davitv1.WatchEventsRequest{Start: &davitv1.WatchEventsRequest_After{After: gone}}),
 			"OutOfRange ERROR_REASON_EVENT_HISTORY_TRUNCATED")

@@ -1014,8 +1014,11 @@ type WatchEventsRequest struct {
 	// How often to send the position when no event passes the filter, at least 100 ms; 15 s when absent. The first
 	// response is always a position.
 	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,5,opt,name=heartbeat_interval,json=heartbeatInterval" json:"heartbeat_interval,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Most events that a response may hold, 1 to 256; one when absent. With more than one, events that come within 4 ms after others
+	// are held back until then and sent together: a caller that is told hundreds in a second is woken less often.
+	Batch         uint32 `protobuf:"varint,6,opt,name=batch" json:"batch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WatchEventsRequest) Reset() {
@@ -1094,6 +1097,13 @@ func (x *WatchEventsRequest) GetHeartbeatInterval() *durationpb.Duration {
 	return nil
 }
 
+func (x *WatchEventsRequest) GetBatch() uint32 {
+	if x != nil {
+		return x.Batch
+	}
+	return 0
+}
+
 type isWatchEventsRequest_Start interface {
 	isWatchEventsRequest_Start()
 }
@@ -1112,15 +1122,16 @@ func (*WatchEventsRequest_After) isWatchEventsRequest_Start() {}
 
 func (*WatchEventsRequest_Oldest) isWatchEventsRequest_Start() {}
 
-// WatchEventsResponse is an event or the position of the stream.
+// WatchEventsResponse is an event, several of them, or the position of the stream.
 type WatchEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One of both.
+	// One of them.
 	//
 	// Types that are valid to be assigned to Item:
 	//
 	//	*WatchEventsResponse_Event
 	//	*WatchEventsResponse_Position
+	//	*WatchEventsResponse_Batch
 	Item          isWatchEventsResponse_Item `protobuf_oneof:"item"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1181,6 +1192,15 @@ func (x *WatchEventsResponse) GetPosition() *EventPosition {
 	return nil
 }
 
+func (x *WatchEventsResponse) GetBatch() *EventBatch {
+	if x != nil {
+		if x, ok := x.Item.(*WatchEventsResponse_Batch); ok {
+			return x.Batch
+		}
+	}
+	return nil
+}
+
 type isWatchEventsResponse_Item interface {
 	isWatchEventsResponse_Item()
 }
@@ -1195,9 +1215,62 @@ type WatchEventsResponse_Position struct {
 	Position *EventPosition `protobuf:"bytes,2,opt,name=position,oneof"`
 }
 
+type WatchEventsResponse_Batch struct {
+	// Several events, where the request allows for them.
+	Batch *EventBatch `protobuf:"bytes,3,opt,name=batch,oneof"`
+}
+
 func (*WatchEventsResponse_Event) isWatchEventsResponse_Item() {}
 
 func (*WatchEventsResponse_Position) isWatchEventsResponse_Item() {}
+
+func (*WatchEventsResponse_Batch) isWatchEventsResponse_Item() {}
+
+// EventBatch is some events.
+type EventBatch struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The events, in order.
+	Events        []*Event `protobuf:"bytes,1,rep,name=events" json:"events,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventBatch) Reset() {
+	*x = EventBatch{}
+	mi := &file_davit_v1_event_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventBatch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventBatch) ProtoMessage() {}
+
+func (x *EventBatch) ProtoReflect() protoreflect.Message {
+	mi := &file_davit_v1_event_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventBatch.ProtoReflect.Descriptor instead.
+func (*EventBatch) Descriptor() ([]byte, []int) {
+	return file_davit_v1_event_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *EventBatch) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
 
 // GetEventPositionRequest asks where the journal stands.
 type GetEventPositionRequest struct {
@@ -1208,7 +1281,7 @@ type GetEventPositionRequest struct {
 
 func (x *GetEventPositionRequest) Reset() {
 	*x = GetEventPositionRequest{}
-	mi := &file_davit_v1_event_proto_msgTypes[10]
+	mi := &file_davit_v1_event_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1220,7 +1293,7 @@ func (x *GetEventPositionRequest) String() string {
 func (*GetEventPositionRequest) ProtoMessage() {}
 
 func (x *GetEventPositionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_event_proto_msgTypes[10]
+	mi := &file_davit_v1_event_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1233,7 +1306,7 @@ func (x *GetEventPositionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventPositionRequest.ProtoReflect.Descriptor instead.
 func (*GetEventPositionRequest) Descriptor() ([]byte, []int) {
-	return file_davit_v1_event_proto_rawDescGZIP(), []int{10}
+	return file_davit_v1_event_proto_rawDescGZIP(), []int{11}
 }
 
 // GetEventPositionResponse tells where the journal stands.
@@ -1249,7 +1322,7 @@ type GetEventPositionResponse struct {
 
 func (x *GetEventPositionResponse) Reset() {
 	*x = GetEventPositionResponse{}
-	mi := &file_davit_v1_event_proto_msgTypes[11]
+	mi := &file_davit_v1_event_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1261,7 +1334,7 @@ func (x *GetEventPositionResponse) String() string {
 func (*GetEventPositionResponse) ProtoMessage() {}
 
 func (x *GetEventPositionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_davit_v1_event_proto_msgTypes[11]
+	mi := &file_davit_v1_event_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1274,7 +1347,7 @@ func (x *GetEventPositionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventPositionResponse.ProtoReflect.Descriptor instead.
 func (*GetEventPositionResponse) Descriptor() ([]byte, []int) {
-	return file_davit_v1_event_proto_rawDescGZIP(), []int{11}
+	return file_davit_v1_event_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetEventPositionResponse) GetNewest() *EventPosition {
@@ -1332,18 +1405,23 @@ const file_davit_v1_event_proto_rawDesc = "" +
 	"\btunables\x18\x01 \x03(\v2\x11.davit.v1.TunableR\btunables\"5\n" +
 	"\aTunable\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value\"\xf3\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\x89\x02\n" +
 	"\x12WatchEventsRequest\x12/\n" +
 	"\x05after\x18\x01 \x01(\v2\x17.davit.v1.EventPositionH\x00R\x05after\x12\x18\n" +
 	"\x06oldest\x18\x02 \x01(\bH\x00R\x06oldest\x12\x14\n" +
 	"\x05uuids\x18\x03 \x03(\tR\x05uuids\x12)\n" +
 	"\x05kinds\x18\x04 \x03(\x0e2\x13.davit.v1.EventKindR\x05kinds\x12H\n" +
-	"\x12heartbeat_interval\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatIntervalB\a\n" +
-	"\x05start\"}\n" +
+	"\x12heartbeat_interval\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\x12\x14\n" +
+	"\x05batch\x18\x06 \x01(\rR\x05batchB\a\n" +
+	"\x05start\"\xab\x01\n" +
 	"\x13WatchEventsResponse\x12'\n" +
 	"\x05event\x18\x01 \x01(\v2\x0f.davit.v1.EventH\x00R\x05event\x125\n" +
-	"\bposition\x18\x02 \x01(\v2\x17.davit.v1.EventPositionH\x00R\bpositionB\x06\n" +
-	"\x04item\"\x19\n" +
+	"\bposition\x18\x02 \x01(\v2\x17.davit.v1.EventPositionH\x00R\bposition\x12,\n" +
+	"\x05batch\x18\x03 \x01(\v2\x14.davit.v1.EventBatchH\x00R\x05batchB\x06\n" +
+	"\x04item\"5\n" +
+	"\n" +
+	"EventBatch\x12'\n" +
+	"\x06events\x18\x01 \x03(\v2\x0f.davit.v1.EventR\x06events\"\x19\n" +
 	"\x17GetEventPositionRequest\"|\n" +
 	"\x18GetEventPositionResponse\x12/\n" +
 	"\x06newest\x18\x01 \x01(\v2\x17.davit.v1.EventPositionR\x06newest\x12/\n" +
@@ -1412,7 +1490,7 @@ func file_davit_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_davit_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_davit_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_davit_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_davit_v1_event_proto_goTypes = []any{
 	(LifecycleEventType)(0),          // 0: davit.v1.LifecycleEventType
 	(LifecycleEventDetail)(0),        // 1: davit.v1.LifecycleEventDetail
@@ -1429,18 +1507,19 @@ var file_davit_v1_event_proto_goTypes = []any{
 	(*Tunable)(nil),                  // 12: davit.v1.Tunable
 	(*WatchEventsRequest)(nil),       // 13: davit.v1.WatchEventsRequest
 	(*WatchEventsResponse)(nil),      // 14: davit.v1.WatchEventsResponse
-	(*GetEventPositionRequest)(nil),  // 15: davit.v1.GetEventPositionRequest
-	(*GetEventPositionResponse)(nil), // 16: davit.v1.GetEventPositionResponse
-	(*EventPosition)(nil),            // 17: davit.v1.EventPosition
-	(*timestamppb.Timestamp)(nil),    // 18: google.protobuf.Timestamp
-	(DomainState)(0),                 // 19: davit.v1.DomainState
-	(DomainReason)(0),                // 20: davit.v1.DomainReason
-	(*Exit)(nil),                     // 21: davit.v1.Exit
-	(*durationpb.Duration)(nil),      // 22: google.protobuf.Duration
+	(*EventBatch)(nil),               // 15: davit.v1.EventBatch
+	(*GetEventPositionRequest)(nil),  // 16: davit.v1.GetEventPositionRequest
+	(*GetEventPositionResponse)(nil), // 17: davit.v1.GetEventPositionResponse
+	(*EventPosition)(nil),            // 18: davit.v1.EventPosition
+	(*timestamppb.Timestamp)(nil),    // 19: google.protobuf.Timestamp
+	(DomainState)(0),                 // 20: davit.v1.DomainState
+	(DomainReason)(0),                // 21: davit.v1.DomainReason
+	(*Exit)(nil),                     // 22: davit.v1.Exit
+	(*durationpb.Duration)(nil),      // 23: google.protobuf.Duration
 }
 var file_davit_v1_event_proto_depIdxs = []int32{
-	17, // 0: davit.v1.Event.position:type_name -> davit.v1.EventPosition
-	18, // 1: davit.v1.Event.time:type_name -> google.protobuf.Timestamp
+	18, // 0: davit.v1.Event.position:type_name -> davit.v1.EventPosition
+	19, // 1: davit.v1.Event.time:type_name -> google.protobuf.Timestamp
 	6,  // 2: davit.v1.Event.lifecycle:type_name -> davit.v1.LifecycleEvent
 	7,  // 3: davit.v1.Event.reboot:type_name -> davit.v1.RebootEvent
 	8,  // 4: davit.v1.Event.metadata_change:type_name -> davit.v1.MetadataChangeEvent
@@ -1449,29 +1528,31 @@ var file_davit_v1_event_proto_depIdxs = []int32{
 	11, // 7: davit.v1.Event.tunable:type_name -> davit.v1.TunableEvent
 	0,  // 8: davit.v1.LifecycleEvent.type:type_name -> davit.v1.LifecycleEventType
 	1,  // 9: davit.v1.LifecycleEvent.detail:type_name -> davit.v1.LifecycleEventDetail
-	19, // 10: davit.v1.LifecycleEvent.state:type_name -> davit.v1.DomainState
-	20, // 11: davit.v1.LifecycleEvent.reason:type_name -> davit.v1.DomainReason
-	21, // 12: davit.v1.LifecycleEvent.exit:type_name -> davit.v1.Exit
-	22, // 13: davit.v1.RebootEvent.backoff:type_name -> google.protobuf.Duration
+	20, // 10: davit.v1.LifecycleEvent.state:type_name -> davit.v1.DomainState
+	21, // 11: davit.v1.LifecycleEvent.reason:type_name -> davit.v1.DomainReason
+	22, // 12: davit.v1.LifecycleEvent.exit:type_name -> davit.v1.Exit
+	23, // 13: davit.v1.RebootEvent.backoff:type_name -> google.protobuf.Duration
 	2,  // 14: davit.v1.MetadataChangeEvent.type:type_name -> davit.v1.MetadataType
 	3,  // 15: davit.v1.DeviceEvent.type:type_name -> davit.v1.DeviceEventType
 	12, // 16: davit.v1.TunableEvent.tunables:type_name -> davit.v1.Tunable
-	17, // 17: davit.v1.WatchEventsRequest.after:type_name -> davit.v1.EventPosition
+	18, // 17: davit.v1.WatchEventsRequest.after:type_name -> davit.v1.EventPosition
 	4,  // 18: davit.v1.WatchEventsRequest.kinds:type_name -> davit.v1.EventKind
-	22, // 19: davit.v1.WatchEventsRequest.heartbeat_interval:type_name -> google.protobuf.Duration
+	23, // 19: davit.v1.WatchEventsRequest.heartbeat_interval:type_name -> google.protobuf.Duration
 	5,  // 20: davit.v1.WatchEventsResponse.event:type_name -> davit.v1.Event
-	17, // 21: davit.v1.WatchEventsResponse.position:type_name -> davit.v1.EventPosition
-	17, // 22: davit.v1.GetEventPositionResponse.newest:type_name -> davit.v1.EventPosition
-	17, // 23: davit.v1.GetEventPositionResponse.oldest:type_name -> davit.v1.EventPosition
-	13, // 24: davit.v1.EventService.WatchEvents:input_type -> davit.v1.WatchEventsRequest
-	15, // 25: davit.v1.EventService.GetEventPosition:input_type -> davit.v1.GetEventPositionRequest
-	14, // 26: davit.v1.EventService.WatchEvents:output_type -> davit.v1.WatchEventsResponse
-	16, // 27: davit.v1.EventService.GetEventPosition:output_type -> davit.v1.GetEventPositionResponse
-	26, // [26:28] is the sub-list for method output_type
-	24, // [24:26] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	18, // 21: davit.v1.WatchEventsResponse.position:type_name -> davit.v1.EventPosition
+	15, // 22: davit.v1.WatchEventsResponse.batch:type_name -> davit.v1.EventBatch
+	5,  // 23: davit.v1.EventBatch.events:type_name -> davit.v1.Event
+	18, // 24: davit.v1.GetEventPositionResponse.newest:type_name -> davit.v1.EventPosition
+	18, // 25: davit.v1.GetEventPositionResponse.oldest:type_name -> davit.v1.EventPosition
+	13, // 26: davit.v1.EventService.WatchEvents:input_type -> davit.v1.WatchEventsRequest
+	16, // 27: davit.v1.EventService.GetEventPosition:input_type -> davit.v1.GetEventPositionRequest
+	14, // 28: davit.v1.EventService.WatchEvents:output_type -> davit.v1.WatchEventsResponse
+	17, // 29: davit.v1.EventService.GetEventPosition:output_type -> davit.v1.GetEventPositionResponse
+	28, // [28:30] is the sub-list for method output_type
+	26, // [26:28] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_davit_v1_event_proto_init() }
@@ -1496,6 +1577,7 @@ func file_davit_v1_event_proto_init() {
 	file_davit_v1_event_proto_msgTypes[9].OneofWrappers = []any{
 		(*WatchEventsResponse_Event)(nil),
 		(*WatchEventsResponse_Position)(nil),
+		(*WatchEventsResponse_Batch)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1503,7 +1585,7 @@ func file_davit_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_davit_v1_event_proto_rawDesc), len(file_davit_v1_event_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
