@@ -5,8 +5,6 @@ SHELL   := /bin/bash
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION)
-# A monitor makes no use of protobuf's own codec, only of its messages: that is compiled for size (internal/testenv does the same).
-MONITOR_GCFLAGS := google.golang.org/protobuf/...=-l
 PREFIX  ?= /usr/local
 BUF     := $(GO) tool -modfile=.tools/buf/go.mod buf
 LINT    := $(GO) tool -modfile=.tools/golangci-lint/go.mod golangci-lint
@@ -22,8 +20,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build davitd, davit-monitor and davit into bin/, static
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/davit ./cmd/davitd
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -gcflags '$(MONITOR_GCFLAGS)' -o bin/ ./cmd/davit-monitor
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/davit ./cmd/davitd ./cmd/davit-monitor
 
 demo: build ## show a domain's whole life in a temporary folder; as root on the native driver, else on the fake one
 	$(GO) run ./internal/demo -bin bin

@@ -15,7 +15,7 @@ import (
 func TestMain(m *testing.M) { testenv.Main(m) }
 
 // maxSize is the most bytes that the stripped program may have: it is what each monitor maps.
-const maxSize = 5_000_000
+const maxSize = 3_400_000
 
 func TestSize(t *testing.T) {
 	info, err := os.Stat(testenv.Binary(t, "davit-monitor"))

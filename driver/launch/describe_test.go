@@ -10,11 +10,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"google.golang.org/protobuf/encoding/prototext"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/davitd/davit/driver/launch"
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
+	"github.com/davitd/davit/proto/plain"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -89,7 +88,7 @@ func TestAnOperationThatIsNotKnownIsRefused(t *testing.T) {
 // What is shown says for each step what is done; numbers that another machine has differently are not in it.
 func TestDescribeSyscalls(t *testing.T) {
 	text := launch.DescribeSyscalls(fullPlan())
-	if again := launch.DescribeSyscalls(proto.CloneOf(fullPlan())); again != text {
+	if again := launch.DescribeSyscalls(plain.Clone(fullPlan())); again != text {
 		t.Error("the same plan gave two texts")
 	}
 	for _, line := range []string{
@@ -181,8 +180,10 @@ func TestErrorTravels(t *testing.T) {
 	if got, want := e.Error(), `mount proc "/proc": because: operation not permitted`; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	want := `operation:"mount proc" object:"/proc" errno:1 message:"because" step:3 kind:ERROR_KIND_INVALID`
-	if got := strings.Join(strings.Fields(prototext.MarshalOptions{}.Format(e.ToProto())), " "); got != want {
-		t.Errorf("%s, want %s", got, want)
+	want := &monitorv1.Error{
+		Operation: "mount proc", Object: "/proc", Errno: 1, Message: "because", Step: 3, Kind: monitorv1.ErrorKind_ERROR_KIND_INVALID,
+	}
+	if diff := cmp.Diff(want, e.ToProto()); diff != "" {
+		t.Errorf("it travels as (-want +got):\n%s", diff)
 	}
 }

@@ -3,18 +3,18 @@ package launch_test
 import (
 	"errors"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/davitd/davit/driver/launch"
 	"github.com/davitd/davit/internal/testenv"
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
+	"github.com/davitd/davit/proto/plain"
 )
 
 // A change fails after each of its steps. Whatever came is gone then, and what had gone is there again; the same change can
@@ -254,7 +254,7 @@ func TestCheckRevisionRefuses(t *testing.T) {
 		"held twice": func(r *monitorv1.Revise) { r.Plan.Held = []string{"a", "a"} },
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := &monitorv1.Revise{Plan: proto.CloneOf(plan)}
+			r := &monitorv1.Revise{Plan: plain.Clone(plan)}
 			if err := launch.CheckRevision(plan, r); err != nil {
 				t.Fatal(err)
 			}
@@ -268,26 +268,24 @@ func TestCheckRevisionRefuses(t *testing.T) {
 func TestCheckRevisionKeepsThePlan(t *testing.T) {
 	plan := newPlan("/srv/root", "pause")
 	plan.Operations = append(plan.Operations, mask("/proc/kcore"))
-	devices := []protoreflect.Name{"operations", "held", "furnish", "memory_limit_bytes"}
-	fields := plan.ProtoReflect().Descriptor().Fields()
-	for i := range fields.Len() {
-		f := fields.Get(i)
-		r := &monitorv1.Revise{Plan: proto.CloneOf(plan)}
-		alter(r.GetPlan().ProtoReflect(), f)
+	devices := []string{"Operations", "Held", "Furnish", "MemoryLimitBytes"}
+	for f := range reflect.TypeFor[monitorv1.Plan]().Fields() {
+		r := &monitorv1.Revise{Plan: plain.Clone(plan)}
+		alter(t, reflect.ValueOf(r.GetPlan()).Elem().FieldByIndex(f.Index))
 		err := launch.CheckRevision(plan, r)
-		if slices.Contains(devices, f.Name()) {
-			if (f.Name() == "memory_limit_bytes" || f.Name() == "furnish") && err != nil {
-				t.Errorf("another %s: %v", f.Name(), err)
+		if slices.Contains(devices, f.Name) {
+			if (f.Name == "MemoryLimitBytes" || f.Name == "Furnish") && err != nil {
+				t.Errorf("another %s: %v", f.Name, err)
 			}
 			continue
 		}
-		t.Run(string(f.Name()), func(t *testing.T) { refuses(t, err, wrong) })
+		t.Run(f.Name, func(t *testing.T) { refuses(t, err, wrong) })
 	}
 	// Of the operations only mounts of devices come and go, and of /dev only nodes.
 	dev := slices.IndexFunc(plan.GetOperations(), func(op *monitorv1.Operation) bool { return op.GetDev() != nil })
 	for name, change := range map[string]func(*monitorv1.Plan){
 		"another root":   func(p *monitorv1.Plan) { p.Operations[0].GetRootBind().Source = "/srv/other" },
-		"writable root":  func(p *monitorv1.Plan) { alter(p.Operations[0].GetRootBind().ProtoReflect(), nil) },
+		"writable root":  func(p *monitorv1.Plan) { b := p.Operations[0].GetRootBind(); b.ReadOnly = !b.GetReadOnly() },
 		"no mask":        func(p *monitorv1.Plan) { p.Operations = p.Operations[:len(p.Operations)-1] },
 		"another mask":   func(p *monitorv1.Plan) { p.Operations[len(p.Operations)-1].GetMask().Path = "/proc/other" },
 		"more terminals": func(p *monitorv1.Plan) { p.Operations[dev].GetDev().MaxPtys++ },
@@ -300,46 +298,38 @@ func TestCheckRevisionKeepsThePlan(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := &monitorv1.Revise{Plan: proto.CloneOf(plan)}
+			r := &monitorv1.Revise{Plan: plain.Clone(plan)}
 			change(r.GetPlan())
 			refuses(t, launch.CheckRevision(plan, r), wrong)
 		})
 	}
-	r := &monitorv1.Revise{Plan: proto.CloneOf(plan)}
+	r := &monitorv1.Revise{Plan: plain.Clone(plan)}
 	r.Plan.Operations = append(r.Plan.Operations, bindOf(&monitorv1.Bind{Source: "/srv", Target: "/srv"}))
 	if err := launch.CheckRevision(plan, r); err != nil {
 		t.Errorf("a mount more: %v", err)
 	}
 }
 
-// alter makes a field of a message another, or all of its flags if none is named.
-func alter(m protoreflect.Message, f protoreflect.FieldDescriptor) {
-	if f == nil {
-		fields := m.Descriptor().Fields()
-		for i := range fields.Len() {
-			if fields.Get(i).Kind() == protoreflect.BoolKind {
-				alter(m, fields.Get(i))
-			}
+// alter makes a field of a message another.
+func alter(t *testing.T, field reflect.Value) {
+	t.Helper()
+	switch field.Kind() {
+	case reflect.Bool:
+		field.SetBool(!field.Bool())
+	case reflect.String:
+		field.SetString(field.String() + "x")
+	case reflect.Int32:
+		field.SetInt(field.Int() + 1)
+	case reflect.Uint32, reflect.Uint64:
+		field.SetUint(field.Uint() + 1)
+	case reflect.Slice:
+		field.Set(reflect.Append(field, reflect.New(field.Type().Elem()).Elem()))
+	case reflect.Pointer:
+		if field.IsNil() {
+			field.Set(reflect.New(field.Type().Elem()))
 		}
-		return
-	}
-	switch {
-	case f.IsList():
-		list := m.Mutable(f).List()
-		if f.Message() != nil {
-			list.Append(list.NewElement())
-		} else {
-			list.Append(protoreflect.ValueOfString("x"))
-		}
-	case f.Message() != nil:
-		alter(m.Mutable(f).Message(), f.Message().Fields().Get(0))
-	case f.Kind() == protoreflect.BoolKind:
-		m.Set(f, protoreflect.ValueOfBool(!m.Get(f).Bool()))
-	case f.Kind() == protoreflect.StringKind:
-		m.Set(f, protoreflect.ValueOfString(m.Get(f).String()+"x"))
-	case f.Kind() == protoreflect.EnumKind:
-		m.Set(f, protoreflect.ValueOfEnum(m.Get(f).Enum()+1))
-	case f.Kind() == protoreflect.Uint64Kind:
-		m.Set(f, protoreflect.ValueOfUint64(m.Get(f).Uint()+1))
+		alter(t, field.Elem().Field(0))
+	default:
+		t.Fatalf("a field is a %s", field.Type())
 	}
 }

@@ -7,10 +7,10 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/davitd/davit/driver/launch"
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
+	"github.com/davitd/davit/proto/plain"
 )
 
 // subject is a container whose devices are changed.
@@ -55,7 +55,7 @@ func (s *subject) must(r *monitorv1.Revise, held ...*os.File) {
 
 // revised is a plan after a change.
 func revised(plan *monitorv1.Plan, r *monitorv1.Revise) *monitorv1.Plan {
-	next := proto.CloneOf(plan)
+	next := plain.Clone(plan)
 	var kept []*monitorv1.Operation
 	for _, op := range next.GetOperations() {
 		gone := false

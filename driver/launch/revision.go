@@ -5,9 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"google.golang.org/protobuf/proto"
-
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
+	"github.com/davitd/davit/proto/plain"
 )
 
 // opRevise is what is tried where nothing more can be told.
@@ -23,7 +22,7 @@ func CheckRevision(plan *monitorv1.Plan, r *monitorv1.Revise) error {
 	if err := Check(next); err != nil {
 		return err
 	}
-	if fixed(plan) != fixed(next) {
+	if !plain.Equal(fixed(plan), fixed(next)) {
 		return invalid(s, "the plan differs in what a container keeps")
 	}
 	if err := checkRevisedNodes(r); err != nil {
@@ -32,10 +31,10 @@ func CheckRevision(plan *monitorv1.Plan, r *monitorv1.Revise) error {
 	return checkRevisedMounts(r)
 }
 
-// fixed is what two plans of one container have in common, as text: all but the devices, with whether there are interfaces to wait
+// fixed is what two plans of one container have in common: all but the devices, with whether there are interfaces to wait
 // for at a boot, and the memory, which is the policy's to change.
-func fixed(plan *monitorv1.Plan) string {
-	kept := proto.CloneOf(plan)
+func fixed(plan *monitorv1.Plan) *monitorv1.Plan {
+	kept := plain.Clone(plan)
 	kept.Held, kept.Furnish, kept.MemoryLimitBytes = nil, false, 0
 	kept.Operations = slices.DeleteFunc(kept.Operations, func(op *monitorv1.Operation) bool { return removable(op) != "" })
 	for _, op := range kept.Operations {
@@ -43,7 +42,7 @@ func fixed(plan *monitorv1.Plan) string {
 			dev.Nodes = nil
 		}
 	}
-	return kept.String()
+	return kept
 }
 
 // checkRevisedNodes refuses nodes that do not come and go as the plan says.

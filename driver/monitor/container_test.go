@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/davitd/davit/driver/monitor"
 	"github.com/davitd/davit/driver/monitor/client"
@@ -20,6 +19,7 @@ import (
 	"github.com/davitd/davit/driver/monitor/session"
 	"github.com/davitd/davit/driver/monitor/wire"
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
+	"github.com/davitd/davit/proto/plain"
 )
 
 // script is a launcher whose inits live for as long, and end as, the test says.
@@ -199,7 +199,7 @@ func TestBackoff(t *testing.T) {
 func TestRestartLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{t: t, run: func(int) (time.Duration, *monitorv1.Exit, error) { return time.Second, rebooted(), nil }}
-		limited := proto.CloneOf(onReboot)
+		limited := plain.Clone(onReboot)
 		limited.Backoff = &monitorv1.Backoff{DelayNs: uint64(time.Second), MaxDelayNs: uint64(time.Second), Limit: 2}
 		c := perform(t, s, limited)
 		<-c.Ended()

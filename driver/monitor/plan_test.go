@@ -5,10 +5,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/davitd/davit/driver/monitor"
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
+	"github.com/davitd/davit/proto/plain"
 )
 
 // The plan is that of the start, then the one of the newest change that was made.
@@ -29,18 +28,18 @@ func TestPlanIsTold(t *testing.T) {
 	defer func() { _ = pidfd.Close() }()
 	want := func(want *monitorv1.Plan) {
 		t.Helper()
-		if got, err := c.Plan(); err != nil || !proto.Equal(got, want) {
+		if got, err := c.Plan(); err != nil || !plain.Equal(got, want) {
 			t.Errorf("it is %v, %v, want %v", got, err, want)
 		}
 	}
 	want(first)
-	second := proto.CloneOf(first)
+	second := plain.Clone(first)
 	second.MemoryLimitBytes = 64 << 20
 	if err := c.Revise(&monitorv1.Revise{Plan: second}, nil); err != nil {
 		t.Fatal(err)
 	}
 	want(second)
-	refused := proto.CloneOf(second)
+	refused := plain.Clone(second)
 	refused.Held = []string{"what nobody gave"}
 	if err := c.Revise(&monitorv1.Revise{Plan: refused}, nil); err == nil {
 		t.Error("it took a plan that holds what nobody gave")

@@ -10,12 +10,12 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/davitd/davit/driver/monitor"
 	"github.com/davitd/davit/driver/monitor/client"
 	"github.com/davitd/davit/driver/monitor/wire"
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
+	"github.com/davitd/davit/proto/plain"
 )
 
 // devicePlan is a plan of a container with a user namespace or without, that reboots when it is told to.
@@ -31,7 +31,7 @@ func devicePlan(root string, userns bool) *monitorv1.Plan {
 
 // withTun is a plan with one more device node.
 func withTun(plan *monitorv1.Plan) (*monitorv1.Plan, *monitorv1.DeviceNode) {
-	next := proto.CloneOf(plan)
+	next := plain.Clone(plan)
 	tun := &monitorv1.DeviceNode{Name: "net/tun", Major: 10, Minor: 200, Mode: 0o666}
 	for _, op := range next.GetOperations() {
 		if op.GetDev() != nil {
@@ -140,7 +140,7 @@ func TestNativeRevise(t *testing.T) {
 		readUntil(t, follower, "up\r\n")
 		check("after a restart")
 
-		last := proto.CloneOf(plan)
+		last := plain.Clone(plan)
 		last.Held = nil
 		if err := d.Revise(h.ctx, &monitorv1.Revise{Plan: last, RemoveNodes: []string{"net/tun"}, RemoveMounts: []string{"/hot/on"}}); err != nil {
 			t.Fatal(err)
@@ -204,7 +204,7 @@ func TestNativeReviseOfAMonitorThatIsKilled(t *testing.T) {
 		}
 		source := t.TempDir()
 		bind := &monitorv1.Operation{Step: &monitorv1.Operation_Bind{Bind: &monitorv1.Bind{Source: source, Target: "/new/hot"}}}
-		more := proto.CloneOf(plan)
+		more := plain.Clone(plan)
 		more.Operations = append(more.Operations, bind)
 		done := make(chan struct{})
 		go func() {

@@ -8,10 +8,10 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/davitd/davit/driver/monitor/client"
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
+	"github.com/davitd/davit/proto/plain"
 )
 
 // A container whose monitor was killed runs on, and is given another monitor, which takes from the keeper what that one had. What it
@@ -25,7 +25,7 @@ const (
 
 // notePlan writes down the plan that a monitor is given.
 func notePlan(folder *os.File, plan *monitorv1.Plan) error {
-	text, err := proto.Marshal(plan)
+	text, err := plain.Append(nil, plan)
 	if err != nil {
 		return fmt.Errorf("write %q: %w", planName, err)
 	}
@@ -40,7 +40,7 @@ func (i *instance) notedPlan() (*monitorv1.Plan, error) {
 	plan := new(monitorv1.Plan)
 	switch {
 	case err == nil:
-		err = proto.Unmarshal(text, plan)
+		err = plain.Parse(text, plan)
 	case gone(err):
 		facts := i.d.hostFacts(def)
 		i.mu.Lock()

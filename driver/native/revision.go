@@ -10,6 +10,7 @@ import (
 	"github.com/davitd/davit/domain"
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
+	"github.com/davitd/davit/proto/plain"
 )
 
 // revise is what makes the devices of a container, which were made by one plan, those of a definition: the plan of the boots that
@@ -24,10 +25,10 @@ func revise(now *monitorv1.Plan, def *davitv1.Domain, facts Facts) (*monitorv1.R
 	if err := checkDevices(def, facts); err != nil {
 		return nil, err
 	}
-	if root := l.root(); !proto.Equal(root, now.GetOperations()[0]) {
+	if root := l.root(); !plain.Equal(root, now.GetOperations()[0]) {
 		return nil, unchangeable(def, "/domain/devices/filesystem", "the root of a domain that runs cannot be another")
 	}
-	next := proto.CloneOf(now)
+	next := plain.Clone(now)
 	next.Held = heldNames(def)
 	r := &monitorv1.Revise{Plan: next}
 	for _, name := range next.GetHeld() {
@@ -56,7 +57,7 @@ func reviseNodes(r *monitorv1.Revise, def *davitv1.Domain, facts Facts) error {
 			own = append(own, n)
 		case at < 0:
 			r.RemoveNodes = append(r.RemoveNodes, n.GetName())
-		case !proto.Equal(n, want[at]):
+		case !plain.Equal(n, want[at]):
 			return unchangeable(def, "/domain/devices", fmt.Sprintf("/dev/%s is that of another device", n.GetName()))
 		}
 	}
@@ -103,7 +104,7 @@ func reviseMounts(r *monitorv1.Revise, def *davitv1.Domain, want []*monitorv1.Op
 		switch {
 		case at < 0:
 			r.RemoveMounts = append(r.RemoveMounts, targetOf(op))
-		case !proto.Equal(op, want[at]):
+		case !plain.Equal(op, want[at]):
 			return unchangeable(def, "/domain/devices/filesystem", fmt.Sprintf("what is mounted on %q is another filesystem", targetOf(op)))
 		}
 	}
@@ -149,7 +150,7 @@ func targetOf(op *monitorv1.Operation) string {
 
 // changesNothing tells a revision after which all is as it was.
 func changesNothing(r *monitorv1.Revise, now *monitorv1.Plan) bool {
-	return proto.Equal(r.GetPlan(), now)
+	return plain.Equal(r.GetPlan(), now)
 }
 
 // hasSource tells whether a plan has a device.
@@ -158,7 +159,7 @@ func hasSource(plan *monitorv1.Plan, key string, s Source) bool {
 		return false
 	}
 	for _, want := range s.nodesOf() {
-		if !slices.ContainsFunc(devOf(plan).GetNodes(), func(have *monitorv1.DeviceNode) bool { return proto.Equal(have, want) }) {
+		if !slices.ContainsFunc(devOf(plan).GetNodes(), func(have *monitorv1.DeviceNode) bool { return plain.Equal(have, want) }) {
 			return false
 		}
 	}

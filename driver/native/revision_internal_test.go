@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
+	"github.com/davitd/davit/proto/plain"
 )
 
 // A change of a definition is told as what goes and what comes; what is neither stays, and so does all else of the plan.
@@ -61,7 +62,7 @@ func TestRevise(t *testing.T) {
 		t.Errorf("held: %s", diff)
 	}
 	fresh, err := Plan(next, facts)
-	if err != nil || !proto.Equal(fresh, r.GetPlan()) {
+	if err != nil || !plain.Equal(fresh, r.GetPlan()) {
 		t.Errorf("the plan that follows is not that of a start: %v", err)
 	}
 	other := proto.CloneOf(def)

@@ -14,6 +14,7 @@ import (
 	"github.com/davitd/davit/driver/monitor/client"
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
+	"github.com/davitd/davit/proto/plain"
 )
 
 // The kernel's values of what a definition leaves open.
@@ -62,7 +63,7 @@ func (i *instance) instruct(ctx context.Context, def *davitv1.Domain) error {
 	next := policy(def)
 	err := i.monitor.SetPolicy(ctx, next, &monitorv1.Limits{MemoryBytes: memoryLimit(def)})
 	told, ok := errors.AsType[*client.Error](err)
-	if ok && told.Kind == monitorv1.ErrorKind_ERROR_KIND_INVALID && proto.Equal(next, policy(i.definition())) {
+	if ok && told.Kind == monitorv1.ErrorKind_ERROR_KIND_INVALID && plain.Equal(next, policy(i.definition())) {
 		return nil
 	}
 	return err

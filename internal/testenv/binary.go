@@ -51,7 +51,7 @@ func Build(tb testing.TB, pkg string) string {
 	path := filepath.Join(binaries.dir, filepath.Base(pkg))
 	err, built := binaries.done[pkg]
 	if !built {
-		cmd := exec.Command("go", append(buildArgs(pkg), "-o", path, pkg)...)
+		cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, pkg)
 		cmd.Dir = Module()
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		var out []byte
@@ -64,15 +64,6 @@ func Build(tb testing.TB, pkg string) string {
 		tb.Fatalf("build %s: %v", pkg, err)
 	}
 	return path
-}
-
-// buildArgs are how a program is built, which for the project's own is as the Makefile does it.
-func buildArgs(pkg string) []string {
-	args := []string{"build", "-trimpath", "-ldflags=-s -w"}
-	if pkg == "./cmd/davit-monitor" {
-		args = append(args, "-gcflags=google.golang.org/protobuf/...=-l")
-	}
-	return args
 }
 
 // Main runs the tests of a package that uses [Binary] or [Build] and removes what was built. Call it from TestMain.

@@ -8,10 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/davitd/davit/driver/monitor/wire"
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
+	"github.com/davitd/davit/proto/plain"
 )
 
 // Error is why a monitor or the keeper did not do what it was asked.
@@ -172,7 +171,7 @@ func (p *peer) release(conn *wire.Conn) {
 }
 
 // call sends a request and waits for its response. A connection on which either failed is not used again.
-func (p *peer) call(ctx context.Context, request, response proto.Message, files []*os.File) ([]*os.File, error) {
+func (p *peer) call(ctx context.Context, request, response plain.Message, files []*os.File) ([]*os.File, error) {
 	conn, err := p.take(ctx)
 	if err != nil {
 		return nil, err

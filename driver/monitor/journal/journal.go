@@ -12,8 +12,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/davitd/davit/driver/monitor/wire"
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
+	"github.com/davitd/davit/proto/plain"
 )
 
 // Capacity is how many events are kept before whoever makes them has to wait.
@@ -36,7 +36,7 @@ func (j *Journal) Append(event *monitorv1.MonitorEvent) error {
 	defer j.mu.Unlock()
 	event.Sequence = j.newest() + 1
 	event.TimeUnixNs = time.Now().UnixNano()
-	encoded, err := wire.Encode(event)
+	encoded, err := plain.Append(nil, event)
 	if err != nil {
 		return fmt.Errorf("keep event %d: %w", event.GetSequence(), err)
 	}
@@ -55,7 +55,7 @@ func (j *Journal) Kept() (after uint64, events []*monitorv1.MonitorEvent) {
 	kept := j.kept[max(0, len(j.kept)-most):]
 	for _, encoded := range kept {
 		event := new(monitorv1.MonitorEvent)
-		if wire.Decode(encoded, event) != nil {
+		if plain.Parse(encoded, event) != nil {
 			break // never: it is our own
 		}
 		events = append(events, event)
@@ -69,7 +69,7 @@ func (j *Journal) Restore(after uint64, events []*monitorv1.MonitorEvent) {
 	defer j.mu.Unlock()
 	j.acknowledged = after
 	for _, event := range events {
-		encoded, err := wire.Encode(event)
+		encoded, err := plain.Append(nil, event)
 		if err != nil || event.GetSequence() != j.newest()+1 {
 			return // a hole cannot be mended; what is told next has the number behind it
 		}
@@ -107,7 +107,7 @@ func (j *Journal) Next(after uint64) (*monitorv1.MonitorEvent, <-chan struct{}, 
 		return nil, j.wait(), nil
 	}
 	event := new(monitorv1.MonitorEvent)
-	if err := wire.Decode(j.kept[after-j.acknowledged], event); err != nil {
+	if err := plain.Parse(j.kept[after-j.acknowledged], event); err != nil {
 		return nil, nil, fmt.Errorf("read event %d: %w", after+1, err)
 	}
 	return event, nil, nil

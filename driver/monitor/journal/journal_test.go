@@ -6,6 +6,7 @@ import (
 	"github.com/davitd/davit/driver/monitor/journal"
 	"github.com/davitd/davit/driver/monitor/wire"
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
+	"github.com/davitd/davit/proto/plain"
 )
 
 func restarted(count uint32) *monitorv1.MonitorEvent {
@@ -150,7 +151,7 @@ func TestKeptIsBounded(t *testing.T) {
 	if after == 0 || int(after)+len(events) != many || events[0].GetSequence() != after+1 {
 		t.Errorf("%d kept after %d, want the newest", len(events), after)
 	}
-	body, err := wire.Encode(&monitorv1.Deposit{Events: events})
+	body, err := plain.Append(nil, &monitorv1.Deposit{Events: events})
 	if err != nil || len(body) > wire.MaxFrame {
 		t.Errorf("they have %d bytes, %v, over the limit of %d", len(body), err, wire.MaxFrame)
 	}

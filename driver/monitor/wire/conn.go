@@ -13,10 +13,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
+	"github.com/davitd/davit/proto/plain"
 )
 
 // Limits of the wire.
@@ -50,7 +49,7 @@ type Conn struct {
 	// one, and no other deadline for reading.
 	frameTimeout time.Duration
 	header       [headerSize]byte
-	first        protowire.Number // the first field of the last message
+	first        int // the first field of the last message
 	control      []byte
 	buffer       []byte
 	sending      sync.Mutex
@@ -83,11 +82,11 @@ func (c *Conn) Close() error { return c.file.Close() }
 
 // Send sends a message and the descriptors that it names. It may be called from several goroutines. The files stay the
 // caller's.
-func (c *Conn) Send(m proto.Message, files ...*os.File) error {
+func (c *Conn) Send(m plain.Message, files ...*os.File) error {
 	if err := checkCount(m, len(files)); err != nil {
 		return fmt.Errorf("send message: %w", err)
 	}
-	frame, err := encode(make([]byte, headerSize), m)
+	frame, err := plain.Append(make([]byte, headerSize), m)
 	if err != nil {
 		return fmt.Errorf("send message: %w", err)
 	}
@@ -126,10 +125,10 @@ func (c *Conn) write(frame []byte, files []*os.File) error {
 
 // Receive waits for a message and the descriptors that it names, which are the caller's from then on and are closed on
 // exec. It returns io.EOF when the other side hung up between frames.
-func (c *Conn) Receive(m proto.Message) ([]*os.File, error) {
+func (c *Conn) Receive(m plain.Message) ([]*os.File, error) {
 	body, files, err := c.read()
 	if err == nil {
-		c.first, _, _ = protowire.ConsumeTag(body)
+		c.first = plain.FirstField(body)
 		err = parse(body, m, len(files))
 	}
 	if cap(c.buffer) > keptBuffer {
@@ -145,14 +144,14 @@ func (c *Conn) Receive(m proto.Message) ([]*os.File, error) {
 // Strange is the error of the request that was received last, if this release knows none of that number.
 func (c *Conn) Strange() error {
 	return &Error{
-		Operation: "answer request", Object: strconv.Itoa(int(c.first)), Kind: monitorv1.ErrorKind_ERROR_KIND_INVALID,
+		Operation: "answer request", Object: strconv.Itoa(c.first), Kind: monitorv1.ErrorKind_ERROR_KIND_INVALID,
 		Message: "version " + Version() + " does not know it",
 	}
 }
 
 // parse decodes a frame's body and holds it against the number of descriptors that came with it.
-func parse(body []byte, m proto.Message, descriptors int) error {
-	if err := Decode(body, m); err != nil {
+func parse(body []byte, m plain.Message, descriptors int) error {
+	if err := plain.Parse(body, m); err != nil {
 		return fmt.Errorf("%w: %w", ErrBroken, err)
 	}
 	if err := checkCount(m, descriptors); err != nil {

@@ -13,7 +13,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
-	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/davitd/davit/driver/monitor/wire"
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
@@ -95,7 +94,7 @@ func TestSendReceive(t *testing.T) {
 		if err = errors.Join(err, <-sent); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if diff := cmp.Diff(message, got, protocmp.Transform()); diff != "" {
+		if diff := cmp.Diff(message, got); diff != "" {
 			t.Errorf("%s (-sent +received):\n%s", name, diff)
 		}
 		for i, f := range received {

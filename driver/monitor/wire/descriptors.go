@@ -7,9 +7,9 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
-	"google.golang.org/protobuf/proto"
 
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
+	"github.com/davitd/davit/proto/plain"
 )
 
 // Descriptors are the files that came with a message, and what each is.
@@ -82,7 +82,7 @@ func Duplicate(file *os.File) (*os.File, error) {
 }
 
 // checkCount holds the number of descriptors against what the message names.
-func checkCount(m proto.Message, files int) error {
+func checkCount(m plain.Message, files int) error {
 	named := 0
 	if c, ok := m.(carrier); ok {
 		named = len(c.GetDescriptors())

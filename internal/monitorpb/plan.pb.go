@@ -10,7 +10,7 @@
 // 	protoc        (unknown)
 // source: davit/monitor/v1/plan.proto
 
-package monitorv1
+package monitorpb
 
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"

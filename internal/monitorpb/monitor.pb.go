@@ -11,7 +11,7 @@
 // 	protoc        (unknown)
 // source: davit/monitor/v1/monitor.proto
 
-package monitorv1
+package monitorpb
 
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
