@@ -16,10 +16,14 @@ import (
 	"github.com/davitd/davit/driver/monitor/keeper"
 	"github.com/davitd/davit/driver/monitor/logline"
 	"github.com/davitd/davit/driver/monitor/program"
+	"github.com/davitd/davit/driver/monitor/slack"
 )
 
 func main() {
 	log := logline.New(os.Stderr)
+	if err := slack.Widen(0); err != nil { // it only costs time
+		log.Write(logline.Warn, "runtime watches as ever", logline.Err(err))
+	}
 	if err := run(os.Args[1:], log); err != nil {
 		log.Write(logline.Error, "it ended by a fault", logline.Err(err))
 		os.Exit(1)

@@ -24,12 +24,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/davitd/davit/domain"
+	"github.com/davitd/davit/driver/monitor/slack"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 	"github.com/davitd/davit/server"
 )
 
 // version is set by the linker.
 var version = "unknown"
+
+// threads are made when the daemon begins: as many as a busy one has.
+const threads = 8
 
 // Exit codes.
 const (
@@ -115,6 +119,9 @@ func serve(config server.Config, again func() (server.Config, error), open drive
 	log, level, err := config.Log.Logger()
 	if err != nil {
 		return err
+	}
+	if err = slack.Widen(threads); err != nil { // it only costs time
+		log.Warn("the runtime watches over threads as ever", zap.Error(err))
 	}
 	interval, err := server.WatchdogInterval()
 	if err != nil {

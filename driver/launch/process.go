@@ -20,7 +20,7 @@ type credentials struct {
 }
 
 // assembleArrival is what every child does first: it dies with its parent, and waits for the word to go on, so that
-// nothing happens before its maps are written. It takes nothing of the monitor's signal handling along.
+// nothing happens before its maps are written. It takes nothing of the monitor's handling of signals and timers along.
 func (a *assembler) assembleArrival(gate, parentEnd value) {
 	a.begin(step{operation: "begin"})
 	a.dieWithParent()
@@ -28,7 +28,12 @@ func (a *assembler) assembleArrival(gate, parentEnd value) {
 	a.waitAt(gate)
 	a.call(unix.SYS_UMASK, num(0o022))
 	a.resetSignals()
+	a.prctl(unix.PR_SET_TIMERSLACK, timerSlack)
 }
+
+// timerSlack is that of the host's first process in nanoseconds. A child has that of the thread that cloned it, and the runtime's threads
+// may have another (package slack).
+const timerSlack = 50_000
 
 // waitAt waits for the parent's word. If the parent is gone, the pipe is at its end and the child gives up.
 func (a *assembler) waitAt(gate value) {
