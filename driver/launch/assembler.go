@@ -16,8 +16,17 @@ import (
 // Bounds of a program. A plan that needs more is refused.
 const (
 	maxInstructions = 1 << 15
+	maxSteps        = 1 << 16
 	slotCount       = 4096
 	chunkSize       = 8 << 10
+)
+
+// Sizes that hold the program of a usual plan, so that nothing is moved while it is written: a test holds them against one.
+const (
+	usualInstructions = 512
+	usualArguments    = 2048
+	usualSteps        = 80
+	usualLabels       = 256
 )
 
 // step is what an instruction belongs to, for errors and for printing.
@@ -31,11 +40,13 @@ type step struct {
 // An assembler puts a program together: instructions, the memory that they point to, and the slots that take their
 // results.
 type assembler struct {
-	code   []instruction
+	code []instruction
+	// args are the arguments of all instructions.
+	args   []uintptr
 	steps  []step
 	slots  []uintptr
 	used   int
-	labels []int32
+	labels []uint16
 	// chunks is memory that does not move.
 	chunks [][]byte
 	// hows remembers the open_how structures.
@@ -52,11 +63,12 @@ type assembler struct {
 
 func newAssembler() *assembler {
 	return &assembler{
-		code:   make([]instruction, 0, 512),
-		steps:  make([]step, 0, 64),
+		code:   make([]instruction, 0, usualInstructions),
+		args:   make([]uintptr, 0, usualArguments),
+		steps:  make([]step, 0, usualSteps),
 		slots:  make([]uintptr, slotCount),
 		used:   1,
-		labels: make([]int32, 1, 128),
+		labels: make([]uint16, 1, usualLabels),
 		hows:   make(map[[2]uint64]value, 8),
 	}
 }
@@ -104,9 +116,10 @@ type call struct {
 //
 //go:noinline
 func (a *assembler) call(trap uintptr, args ...value) call {
-	in := instruction{trap: trap, count: uint8(len(args)), step: int32(len(a.steps) - 1)}
+	in := instruction{trap: int16(trap), count: uint8(len(args)), first: uint32(len(a.args)), step: uint16(len(a.steps) - 1)}
 	for i, v := range args {
-		in.args[i], in.kinds[i] = v.n, v.kind
+		a.args = append(a.args, v.n)
+		in.kinds |= uint16(v.kind) << (kindBits * i)
 	}
 	a.code = append(a.code, in)
 	return call{a, len(a.code) - 1}
@@ -116,19 +129,20 @@ func (a *assembler) call(trap uintptr, args ...value) call {
 //
 //go:noinline
 func (c call) to(s value) call {
-	c.a.code[c.i].out = int32(s.n)
+	c.a.code[c.i].out = uint16(s.n)
 	return c
 }
 
-// exactly names the only result that is a success.
+// exactly names the only result that is a success, right after the call was added.
 func (c call) exactly(n uintptr) {
-	c.a.code[c.i].want, c.a.code[c.i].exact = n, true
+	c.a.args = append(c.a.args, n)
+	c.a.code[c.i].exact = true
 }
 
 // then names the place to go on at after success.
 //
 //go:noinline
-func (c call) then(label int32) call {
+func (c call) then(label uint16) call {
 	c.a.code[c.i].then = label
 	return c
 }
@@ -141,11 +155,11 @@ func (c call) ignore(errno syscall.Errno) call { return c.on(errno, 0) }
 // on names the place to go on at after an error.
 //
 //go:noinline
-func (c call) on(errno syscall.Errno, label int32) call {
+func (c call) on(errno syscall.Errno, label uint16) call {
 	in := &c.a.code[c.i]
 	for i := range in.on {
 		if in.on[i].errno == 0 {
-			in.on[i] = branch{errno: uintptr(errno), to: label}
+			in.on[i] = branch{errno: uint16(errno), to: label}
 			return c
 		}
 	}
@@ -155,13 +169,13 @@ func (c call) on(errno syscall.Errno, label int32) call {
 // label makes a place that can be gone to; mark says where it is.
 //
 //go:noinline
-func (a *assembler) label() int32 {
+func (a *assembler) label() uint16 {
 	a.labels = append(a.labels, 0)
-	return int32(len(a.labels) - 1)
+	return uint16(len(a.labels) - 1)
 }
 
 //go:noinline
-func (a *assembler) mark(label int32) { a.labels[label] = int32(len(a.code)) }
+func (a *assembler) mark(label uint16) { a.labels[label] = uint16(len(a.code)) }
 
 // memory gives n bytes that do not move, aligned to 8.
 func (a *assembler) memory(n int) []byte {
@@ -241,7 +255,7 @@ func (a *assembler) named(n uintptr, k kind, name string) value {
 
 // check tells whether the program is within bounds, and puts the places of labels into the instructions.
 func (a *assembler) check() error {
-	if len(a.code) > maxInstructions || a.used > slotCount {
+	if len(a.code) > maxInstructions || len(a.steps) > maxSteps || len(a.labels) > maxSteps || a.used > slotCount {
 		return invalid(step{operation: "assemble program"}, "the plan has too many operations")
 	}
 	for i := range a.code {
@@ -256,11 +270,16 @@ func (a *assembler) check() error {
 
 // machine is the program for a child that reports to a pipe.
 func (a *assembler) machine(pipe int) *machine {
-	return &machine{code: &a.code[0], count: int32(len(a.code)), slots: &a.slots[0], report: &report{}, pipe: uintptr(pipe)}
+	return &machine{
+		code: &a.code[0], args: unsafe.SliceData(a.args), count: int32(len(a.code)), slots: &a.slots[0], report: &report{}, pipe: uintptr(pipe),
+	}
 }
 
 // keepAlive holds the program's memory until no child needs it.
 func (a *assembler) keepAlive() { runtime.KeepAlive(a) }
+
+// argument is an argument of an instruction; behind the last is the result that it is to have.
+func (a *assembler) argument(in *instruction, i int) uintptr { return a.args[int(in.first)+i] }
 
 // failure is the error of an instruction.
 func (a *assembler) failure(index int32, errno syscall.Errno) *Error {
@@ -270,7 +289,7 @@ func (a *assembler) failure(index int32, errno syscall.Errno) *Error {
 	in := &a.code[index]
 	s := a.steps[in.step]
 	e := &Error{Step: s.number, Operation: s.operation, Object: s.object, Errno: errno, Kind: kindOf(errno)}
-	if e.Message = labelMessage(s.operation, in.trap, errno); e.Message != "" {
+	if e.Message = labelMessage(s.operation, in.number(), errno); e.Message != "" {
 		e.Kind = monitorv1.ErrorKind_ERROR_KIND_INVALID
 	}
 	switch {

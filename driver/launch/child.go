@@ -37,6 +37,7 @@ type cloneArgs struct {
 // machine is a program as the child sees it: plain memory, nothing that Go manages.
 type machine struct {
 	code   *instruction
+	args   *uintptr
 	count  int32
 	slots  *uintptr
 	report *report
@@ -96,14 +97,17 @@ func run(m *machine) {
 	for at := int32(0); at < m.count; {
 		in := (*instruction)(unsafe.Add(unsafe.Pointer(m.code), uintptr(at)*unsafe.Sizeof(instruction{})))
 		for i := range args {
-			args[i] = in.args[i]
-			if in.kinds[i] == slot {
+			if args[i] = 0; i >= int(in.count) {
+				continue
+			}
+			args[i] = *argumentAt(m, in, i)
+			if in.kind(i) == slot {
 				args[i] = *slotAt(m, args[i])
 			}
 		}
 		result, errno = 0, 0
-		next := in.then
-		switch in.trap {
+		next := int32(in.then)
+		switch in.number() {
 		case trapFail:
 			errno = syscall.Errno(args[0])
 		case trapJumpIf:
@@ -121,8 +125,8 @@ func run(m *machine) {
 				*left--
 			}
 		default:
-			result, _, errno = syscall.RawSyscall6(in.trap, args[0], args[1], args[2], args[3], args[4], args[5])
-			if errno == 0 && in.exact && result != in.want {
+			result, _, errno = syscall.RawSyscall6(in.number(), args[0], args[1], args[2], args[3], args[4], args[5])
+			if errno == 0 && in.exact && result != *argumentAt(m, in, int(in.count)) {
 				errno = syscall.EPIPE
 			}
 		}
@@ -146,14 +150,21 @@ func slotAt(m *machine, n uintptr) *uintptr {
 	return (*uintptr)(unsafe.Add(unsafe.Pointer(m.slots), n*unsafe.Sizeof(uintptr(0))))
 }
 
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func argumentAt(m *machine, in *instruction, i int) *uintptr {
+	return (*uintptr)(unsafe.Add(unsafe.Pointer(m.args), (uintptr(in.first)+uintptr(i))*unsafe.Sizeof(uintptr(0))))
+}
+
 // branchFor is where an error leads, or -1 if it is a failure.
 //
 //go:nosplit
 //go:norace
 func branchFor(in *instruction, errno syscall.Errno) int32 {
 	for i := range in.on {
-		if in.on[i].errno == uintptr(errno) {
-			return in.on[i].to
+		if in.on[i].errno == uint16(errno) {
+			return int32(in.on[i].to)
 		}
 	}
 	return -1

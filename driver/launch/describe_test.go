@@ -3,6 +3,7 @@ package launch_test
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -71,6 +72,25 @@ func TestDescribe(t *testing.T) {
 	}}}
 	if text := launch.Describe(plan); !strings.Contains(text, "\nhold sda\nroot image sda of type xfs read-only mapped\n") {
 		t.Error(text)
+	}
+}
+
+// A program that grows while it is written is copied, page by page of memory that nobody has touched yet, and that takes longer than
+// what it does. The plan has more in it than one of a default domain.
+func TestProgramOfAUsualPlanIsNotMoved(t *testing.T) {
+	plan := fullPlan()
+	for i := range 12 {
+		add(plan, &monitorv1.Operation{Step: &monitorv1.Operation_Mask{Mask: &monitorv1.Mask{Path: fmt.Sprintf("/proc/masked%d", i)}}})
+	}
+	took, room := launch.Assembled(plan)
+	t.Logf("%+v of %+v", took, room)
+	for _, of := range [][2]int{
+		{took.Instructions, room.Instructions}, {took.Arguments, room.Arguments}, {took.Steps, room.Steps},
+		{took.Labels, room.Labels}, {took.Slots, room.Slots}, {took.Chunks, room.Chunks},
+	} {
+		if of[0] == 0 || of[0] > of[1] {
+			t.Errorf("%+v is more than %+v", took, room)
+		}
 	}
 }
 

@@ -28,7 +28,7 @@ func LaunchBreakingWith(plan *monitorv1.Plan, d Descriptors, broken int) (guest 
 		count = len(a.code)
 		if broken < count {
 			in := &a.code[broken]
-			in.trap, in.on = 1<<20, [3]branch{}
+			in.trap, in.on = 1<<14, [3]branch{}
 			step = a.steps[in.step].number
 		}
 	}})
@@ -59,3 +59,14 @@ func Removable(op *monitorv1.Operation) string { return removable(op) }
 
 // AttachLayers makes launches make overlays as for kernels that want their layers attached, or not.
 func AttachLayers(wanted bool) { attachLayers = wanted }
+
+// Program is how much a plan's program takes of what is set aside for a usual one: what has grown was moved.
+type Program struct{ Instructions, Arguments, Steps, Labels, Slots, Chunks int }
+
+// Assembled gives that of a plan, and what is set aside.
+func Assembled(plan *monitorv1.Plan) (took, room Program) {
+	a := newAssembler()
+	(&launcher{plan: plan, tree: &tree{plan: plan, mounts: make([]*os.File, len(plan.GetOperations()))}}).assemble(a, &lines{})
+	return Program{len(a.code), len(a.args), len(a.steps), len(a.labels), a.used, len(a.chunks)},
+		Program{cap(newAssembler().code), cap(newAssembler().args), cap(newAssembler().steps), cap(newAssembler().labels), slotCount, 1}
+}

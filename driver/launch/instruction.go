@@ -2,31 +2,48 @@ package launch
 
 // An instruction is one system call of a child, prepared by its parent. The child has one thread and no Go
 // runtime: it can do no more than go through an array of these (see [run]).
+//
+// A launch has hundreds of them, in memory that is touched for the first time, which is dearer than what they do. So they are small,
+// and their arguments are in a row of their own.
 type instruction struct {
-	// trap is the number of the system call, or one of the pseudo calls.
-	trap uintptr
-	// args are the arguments; their kinds say how to read them.
-	args  [6]uintptr
-	kinds [6]kind
-	// count is how many arguments the call has, for those who read it.
+	// trap is the number of the system call, or one of the pseudo calls, with its sign.
+	trap int16
+	// count is how many arguments the call has.
 	count uint8
-	// out is the slot that takes the result; slot 0 is for results that nobody wants.
-	out int32
-	// want, if exact, is the only result that counts as success.
-	want  uintptr
+	// exact tells that there is only one result that counts as success, which stands behind the arguments.
 	exact bool
+	// kinds say how to read the arguments: [kindBits] each, the first in the lowest.
+	kinds uint16
+	// out is the slot that takes the result; slot 0 is for results that nobody wants.
+	out uint16
+	// first is where the arguments begin, in the row of those of the whole program.
+	first uint32
+	// step is what the instruction belongs to, in the program's table.
+	step uint16
 	// then is where to go on after success; 0 is the next instruction.
-	then int32
+	then uint16
 	// on are the errors that are no failure, and where they lead.
 	on [3]branch
-	// step is what the instruction belongs to, in the program's table.
-	step int32
 }
 
 // branch tells where an error leads; 0 is the next instruction.
 type branch struct {
-	errno uintptr
-	to    int32
+	errno uint16
+	to    uint16
+}
+
+// number is the system call, or the pseudo call.
+//
+//go:nosplit
+//go:norace
+func (in *instruction) number() uintptr { return uintptr(int(in.trap)) }
+
+// kind is how an argument is to be read.
+//
+//go:nosplit
+//go:norace
+func (in *instruction) kind(argument int) kind {
+	return kind(in.kinds>>(kindBits*argument)) & (1<<kindBits - 1)
 }
 
 // kind is how an argument is to be read.
@@ -42,6 +59,9 @@ const (
 	// slot is the number of a slot, whose content is the argument.
 	slot
 )
+
+// kindBits are as many as a kind takes.
+const kindBits = 2
 
 // value is an argument.
 type value struct {

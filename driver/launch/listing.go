@@ -37,11 +37,11 @@ func DescribeSyscalls(plan *monitorv1.Plan) string {
 
 // list writes the program.
 func (a *assembler) list(b *strings.Builder) {
-	last := int32(-1)
+	last := -1
 	for i := range a.code {
 		in := &a.code[i]
-		if in.step != last {
-			last = in.step
+		if int(in.step) != last {
+			last = int(in.step)
 			s := a.steps[last]
 			fmt.Fprintln(b, strings.TrimSpace(s.operation+" "+s.object))
 		}
@@ -53,11 +53,11 @@ func (a *assembler) list(b *strings.Builder) {
 func (a *assembler) line(in *instruction) string {
 	args := make([]string, in.count)
 	for i := range args {
-		args[i] = a.argument(in.args[i], in.kinds[i])
+		args[i] = a.word(a.argument(in, i), in.kind(i))
 	}
-	line := trapName(in.trap) + "(" + strings.Join(args, ", ") + ")"
+	line := trapName(in.number()) + "(" + strings.Join(args, ", ") + ")"
 	if in.exact {
-		line += " = " + strconv.Itoa(int(in.want))
+		line += " = " + strconv.Itoa(int(a.argument(in, int(in.count))))
 	}
 	if in.out != 0 {
 		line += " -> s" + strconv.Itoa(int(in.out))
@@ -83,7 +83,8 @@ func branches(in *instruction) string {
 	return b.String()
 }
 
-func (a *assembler) argument(n uintptr, k kind) string {
+// word is an argument as text.
+func (a *assembler) word(n uintptr, k kind) string {
 	switch name, known := a.names[n]; {
 	case k == slot:
 		return "s" + strconv.Itoa(int(n))

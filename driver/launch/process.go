@@ -178,9 +178,9 @@ func (a *assembler) become(who credentials, kept uint64, p *monitorv1.Process) {
 }
 
 // ahead is the place behind the next instruction.
-func (a *assembler) ahead() int32 {
+func (a *assembler) ahead() uint16 {
 	label := a.label()
-	a.labels[label] = int32(len(a.code) + 1)
+	a.labels[label] = uint16(len(a.code) + 1)
 	return label
 }
 
