@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The Go runtime prepares a thread for a fork and cleans up on both sides of it; syscall.forkExec uses these, and package
+// The Go runtime prepares a thread for a fork and cleans up behind it; syscall.forkExec uses these, and package
 // runtime keeps them open to others on purpose (go.dev/issue/67401).
 
 //go:linkname beforeFork syscall.runtime_BeforeFork
@@ -15,9 +15,6 @@ func beforeFork()
 
 //go:linkname afterFork syscall.runtime_AfterFork
 func afterFork()
-
-//go:linkname afterForkInChild syscall.runtime_AfterForkInChild
-func afterForkInChild()
 
 // cloneArgs is struct clone_args of clone3(2).
 type cloneArgs struct {
@@ -58,7 +55,7 @@ func fork(args *cloneArgs, m *machine) (pid uintptr, errno syscall.Errno) {
 		afterFork()
 		return pid, errno
 	}
-	afterForkInChild()
+	// All signals are blocked, as in [forkShared], and what would handle them is gone by the clone: there is nothing to clean up.
 	run(m)
 	return 0, 0
 }

@@ -30,7 +30,7 @@ func DescribeSyscalls(plan *monitorv1.Plan) string {
 	for _, s := range plan.GetShared() {
 		fmt.Fprintf(&b, "setns(%s, %s)\n", sharedWords(s), cloneWords(sharedFlag(s)))
 	}
-	fmt.Fprintf(&b, "clone3(%s)\n", cloneWords(l.cloneArgs().flags))
+	fmt.Fprintf(&b, "clone3(%s)\n", cloneWords(l.cloneArgs().flags|everyChild))
 	a.list(&b)
 	return b.String()
 }
@@ -133,6 +133,7 @@ func cloneWords(flags uint64) string {
 		{unix.CLONE_NEWIPC, "NEWIPC"},
 		{unix.CLONE_NEWUTS, "NEWUTS"},
 		{unix.CLONE_NEWNET, "NEWNET"},
+		{unix.CLONE_CLEAR_SIGHAND, "CLEAR_SIGHAND"},
 	} {
 		if flags&f.bit != 0 {
 			words = append(words, f.word)

@@ -2,6 +2,8 @@ package launch
 
 import (
 	"encoding/binary"
+	"os/signal"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -53,15 +55,28 @@ func (a *assembler) dieWithParent() {
 	a.prctl(unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL))
 }
 
-// resetSignals makes no signal ignored or blocked: both would outlive the exec.
+// resetSignals makes no signal ignored or blocked: both would outlive the exec. What we handle is the default again in every
+// child (see [child.clone]), which says nothing of what we ignore.
 func (a *assembler) resetSignals() {
 	action := a.words("{DEFAULT}", 0, 0, 0, 0)
-	for signal := uint64(1); signal <= 64; signal++ {
-		if signal != uint64(unix.SIGKILL) && signal != uint64(unix.SIGSTOP) {
-			a.call(unix.SYS_RT_SIGACTION, num(signal), action, num(0), num(8))
+	for s := syscall.Signal(1); s <= lastSignal; s++ {
+		if mayBeIgnored(s) {
+			a.call(unix.SYS_RT_SIGACTION, num(uint64(s)), action, num(0), num(8))
 		}
 	}
 	a.call(unix.SYS_RT_SIGPROCMASK, num(unix.SIG_SETMASK), a.words("{}", 0), num(0), num(8))
+}
+
+// lastSignal is the last one that there is.
+const lastSignal = 64
+
+// mayBeIgnored tells whether we may ignore a signal: a monitor ignores some, the Go runtime leaves some as they were when it was
+// begun, and knows which others it was begun with or told to ignore.
+func mayBeIgnored(s syscall.Signal) bool {
+	return signal.Ignored(s) || slices.Contains([]syscall.Signal{
+		syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM,
+		syscall.SIGCONT, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU,
+	}, s)
 }
 
 // becomeRoot takes the ids of the root of the child's user namespace, and no groups.
@@ -140,13 +155,19 @@ func (a *assembler) newKeyring() {
 	a.call(unix.SYS_KEYCTL, num(unix.KEYCTL_JOIN_SESSION_KEYRING), num(0)).ignore(syscall.ENOSYS)
 }
 
-// lastCapability is above every capability that there is or will be in a set of 64.
-const lastCapability = 63
+// lastCapability is the last capability of this kernel, which may have more than we know of.
+func lastCapability() uint64 {
+	last := uint64(unix.CAP_LAST_CAP)
+	for last < 63 && unix.Prctl(unix.PR_CAPBSET_READ, uintptr(last+1), 0, 0, 0) != unix.EINVAL {
+		last++
+	}
+	return last
+}
 
 // dropCapabilities takes capabilities out of the bounding set for good, and empties the ambient set.
 func (a *assembler) dropCapabilities(kept uint64) {
 	a.begin(step{operation: "drop capabilities"})
-	for c := uint64(0); c <= lastCapability; c++ {
+	for c := range lastCapability() + 1 {
 		if kept&(1<<c) == 0 {
 			a.prctl(unix.PR_CAPBSET_DROP, c).ignore(syscall.EINVAL)
 		}

@@ -52,10 +52,13 @@ func spawnShared(a *assembler, lines *lines, args *cloneArgs) (*child, error) {
 	return c, nil
 }
 
+// everyChild is what is asked of the kernel for each: it handles no signal in our way.
+const everyChild = unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND
+
 // clone makes the process.
 func (c *child) clone(a *assembler, lines *lines, args *cloneArgs, fork func(*cloneArgs, *machine) (uintptr, syscall.Errno)) error {
 	pidfd := new(int32)
-	args.flags |= unix.CLONE_PIDFD
+	args.flags |= everyChild
 	args.pidFD = uint64(uintptr(unsafe.Pointer(pidfd)))
 	pid, errno := fork(args, c.machine)
 	runtime.KeepAlive(pidfd)
