@@ -19,7 +19,7 @@ var ErrUnknown = errors.New("no filesystem that is known: ext2, ext3, ext4, xfs,
 func Probe(r io.ReaderAt) (string, error) {
 	var found []string
 	spread := ""
-	for _, p := range superblocks {
+	for _, p := range superblocks() {
 		b := make([]byte, p.size)
 		n, err := r.ReadAt(b, p.offset)
 		if err != nil && !errors.Is(err, io.EOF) {
@@ -47,18 +47,23 @@ func Probe(r io.ReaderAt) (string, error) {
 	return "", fmt.Errorf("probe filesystem: the content passes for %s", strings.Join(found, " and "))
 }
 
-// superblocks are where filesystems tell what they are.
-var superblocks = []struct {
+// superblock is where a filesystem tells what it is.
+type superblock struct {
 	offset int64
 	size   int
 	is     func([]byte) string // the filesystem's name, or empty
 	spread func([]byte) string // which other devices it names, or empty
-}{
-	{0, 4, magic("xfs", "XFSB"), nil},
-	{0, 4, magic("squashfs", "hsqs"), nil},
-	{1024, 4, magic("erofs", "\xe2\xe1\xf5\xe0"), nil},
-	{btrfsSuper, 0xc4, magicAt("btrfs", "_BHRfS_M", 0x40), btrfsSpread},
-	{1024, 0xe8, ext, extSpread},
+}
+
+// superblocks are those that are known.
+func superblocks() []superblock {
+	return []superblock{
+		{0, 4, magic("xfs", "XFSB"), nil},
+		{0, 4, magic("squashfs", "hsqs"), nil},
+		{1024, 4, magic("erofs", "\xe2\xe1\xf5\xe0"), nil},
+		{btrfsSuper, 0xc4, magicAt("btrfs", "_BHRfS_M", 0x40), btrfsSpread},
+		{1024, 0xe8, ext, extSpread},
+	}
 }
 
 // btrfsSuper is where the superblock of btrfs is.

@@ -35,8 +35,9 @@ const (
 // by the number of domains. What the runtime calls a processor, of which GOMAXPROCS is the number, has caches of its own; a
 // second one costs more than it gives here. Threads that wait in system calls are not counted and come as they are needed. And
 // where the host makes huge pages without being asked, as Debian's kernels do, the little heap of each would take 2 MiB.
+// Nobody reads a profile of its memory, but unless it is told so before its first act the runtime takes a sample of that.
 func environment() []string {
-	return []string{"GOMAXPROCS=1", "GOGC=50", "GOTRACEBACK=all", "GODEBUG=disablethp=1"}
+	return []string{"GOMAXPROCS=1", "GOGC=50", "GOTRACEBACK=all", "GODEBUG=disablethp=1,memprofilerate=0"}
 }
 
 // Options say what to start.
