@@ -3,6 +3,7 @@ package wire
 import (
 	"fmt"
 	"runtime/debug"
+	"sync"
 
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
 )
@@ -56,10 +57,19 @@ func checkProtocol(h *monitorv1.Hello) error {
 	}
 }
 
-// Version is the version of the program, as it was built.
+// version is what [Version] has found.
+var version struct {
+	sync.Once
+	text string
+}
+
+// Version is the version of the program, as it was built. It is told at each hello, and looked up once.
 func Version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "(devel)"
+	version.Do(func() {
+		version.text = "(devel)"
+		if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+			version.text = info.Main.Version
+		}
+	})
+	return version.text
 }
