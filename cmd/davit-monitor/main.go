@@ -2,7 +2,8 @@
 // keeper, and the keeper the monitors; neither is meant to be started by hand.
 //
 //	davit-monitor UUID GENERATION    with its descriptors: 3 to report that it is ready, 4 the domain's state folder,
-//	                                 5 the folder where the keeper listens
+//	                                 5 the folder where the keeper listens, and where there is one, 6 a connection
+//	                                 that is served before all others
 //	                                 a spare, which has words in their place, is told its domain by way of 4
 //	davit-monitor --keeper           with its descriptors: 3 to report that it is ready, 4 the folder where it listens
 package main
@@ -59,8 +60,11 @@ func runMonitor(uuid, generation string, log *logline.Log) error {
 	if err != nil {
 		return err
 	}
+	connection := program.Connection(len(files))
 	if err = program.Harden("davit-monitor"); err == nil {
-		err = watch(monitor.Assignment{UUID: uuid, Generation: generation, Folder: files[0]}, files[1], log, report)
+		err = watch(monitor.Assignment{
+			UUID: uuid, Generation: generation, Folder: files[0], Connection: connection,
+		}, files[1], log, report)
 	}
 	return tell(report, err)
 }
@@ -83,7 +87,7 @@ func runSpare(log *logline.Log) error {
 // watch is a monitor with a domain.
 func watch(a monitor.Assignment, run *os.File, log *logline.Log, report *program.Report) error {
 	return monitor.Run(monitor.Options{
-		UUID: a.UUID, Generation: a.Generation, Folder: a.Folder, Keeper: run, Launcher: monitor.Native{}, Log: log,
+		UUID: a.UUID, Generation: a.Generation, Folder: a.Folder, Connection: a.Connection, Keeper: run, Launcher: monitor.Native{}, Log: log,
 		Ready: report.Ready,
 	})
 }

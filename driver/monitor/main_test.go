@@ -60,14 +60,14 @@ func runProgram(args []string, log *logline.Log) error {
 	if args[1] == "generation-that-fails" {
 		return report.Fault(errors.New("no reason"))
 	}
-	a := &monitor.Assignment{UUID: args[0], Generation: args[1], Folder: files[0]}
+	a := &monitor.Assignment{UUID: args[0], Generation: args[1], Folder: files[0], Connection: program.Connection(len(files))}
 	if keeper.Spare(args) {
 		if a, err = monitor.Await(files[0]); a == nil {
 			return err
 		}
 	}
 	return monitor.Run(monitor.Options{
-		UUID: a.UUID, Generation: a.Generation, Folder: a.Folder, Keeper: files[1], Launcher: processes{}, Log: log,
+		UUID: a.UUID, Generation: a.Generation, Folder: a.Folder, Connection: a.Connection, Keeper: files[1], Launcher: processes{}, Log: log,
 		Ready: report.Ready,
 	})
 }

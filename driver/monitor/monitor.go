@@ -21,6 +21,8 @@ type Options struct {
 	Folder *os.File
 	// Keeper is the run folder, where the keeper listens; nil if there is none.
 	Keeper *os.File
+	// Connection is of a caller who asks before the monitor listens, and is served as soon as it does; nil if there is none.
+	Connection *os.File
 	// Launcher makes the container.
 	Launcher Launcher
 	// Log may be nil.
@@ -67,8 +69,16 @@ func Run(o Options) error {
 	defer server.HangUp()
 	o.Log.Write(logline.Info, "monitor listens", logline.Int("pid", os.Getpid()), logline.String("uuid", o.UUID),
 		logline.String("generation", o.Generation), logline.String("version", version))
+	// Nothing is read of the connection before: where this monitor ends until then, another is given it.
 	if err = o.Ready(); err != nil {
 		return err
+	}
+	if o.Connection != nil {
+		first, failed := wire.Take(o.Connection)
+		if failed != nil {
+			return failed
+		}
+		server.Attend(first)
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()

@@ -19,17 +19,15 @@ type Assignment struct {
 	UUID, Generation string
 	// Folder of the domain's state.
 	Folder *os.File
+	// Connection is what it serves first; nil if there is none.
+	Connection *os.File
 }
 
 // Await waits in a spare monitor, one that was started ahead of any domain, until the keeper assigns it one, and makes the
 // process look as if it had been started for that: its arguments, and its standard output and error, which become the
 // domain's log. It gives nil when the keeper went away or wants no spare any more.
 func Await(channel *os.File) (*Assignment, error) {
-	fd, err := unix.FcntlInt(channel.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	if err = errors.Join(err, channel.Close()); err != nil {
-		return nil, fmt.Errorf("use channel: %w", err)
-	}
-	conn, err := wire.NewConn(fd)
+	conn, err := wire.Take(channel)
 	if err != nil {
 		return nil, err
 	}
@@ -59,5 +57,9 @@ func Await(channel *os.File) (*Assignment, error) {
 	if err := program.Retitle(os.Args[0], message.GetUuid(), message.GetGeneration()); err != nil {
 		return nil, err
 	}
-	return &Assignment{UUID: message.GetUuid(), Generation: message.GetGeneration(), Folder: folder[0]}, nil
+	a := &Assignment{UUID: message.GetUuid(), Generation: message.GetGeneration(), Folder: folder[0]}
+	for _, connection := range descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_CONNECTION) {
+		a.Connection = connection
+	}
+	return a, nil
 }

@@ -55,8 +55,11 @@ func (m *monitor) answer(conn *wire.Conn) (stream func(), err error) {
 	case *monitorv1.MonitorRequest_Furnish:
 		return func() { m.serveFurnish(conn) }, respond(conn, &monitorv1.MonitorResponse{}, nil)
 	case *monitorv1.MonitorRequest_Start:
-		response, pidfd, err := m.start(r.Start, descriptors)
-		return nil, respond(conn, response, err, pidfd)
+		response, pidfd, failed := m.start(r.Start, descriptors)
+		if failed == nil && r.Start.GetWatch() {
+			stream = func() { m.serveWatch(conn, &monitorv1.Watch{}) }
+		}
+		return stream, respond(conn, response, failed, pidfd)
 	case *monitorv1.MonitorRequest_GetState:
 		state, pidfd, err := m.container.State()
 		response := &monitorv1.MonitorResponse{Response: &monitorv1.MonitorResponse_State{State: state}}

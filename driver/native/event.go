@@ -209,7 +209,7 @@ func (r *reader) watchMonitor(ctx context.Context) (events chan *monitorv1.Monit
 	after := r.after
 	go func() {
 		defer close(failed)
-		w, err := r.i.monitor.Watch(ctx, after)
+		w, err := r.i.openWatch(ctx, after)
 		if err != nil {
 			return
 		}
@@ -230,6 +230,21 @@ func (r *reader) watchMonitor(ctx context.Context) (events chan *monitorv1.Monit
 		}
 	}()
 	return events, failed
+}
+
+// openWatch watches the monitor; the start has begun that already.
+func (i *instance) openWatch(ctx context.Context, after uint64) (*client.Watch, error) {
+	i.mu.Lock()
+	begun := i.watch
+	i.watch = nil
+	i.mu.Unlock()
+	if begun != nil && after == 0 {
+		return begun, nil
+	}
+	if begun != nil {
+		_ = begun.Close()
+	}
+	return i.monitor.Watch(ctx, after)
 }
 
 // begin makes a watch the one that acknowledgements go to.

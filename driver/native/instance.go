@@ -50,6 +50,7 @@ type instance struct {
 	unreserved bool
 	reader     *reader
 	acked      uint64
+	watch      *client.Watch // from the first event on, until somebody reads it
 	streams    map[*stream]bool
 	// furnishing makes its interfaces, nil if it has none; lent is the network namespace that an interface of the host was lent to.
 	furnishing *furnishing
@@ -73,6 +74,10 @@ func (i *instance) letGo() {
 		_ = s.Stream.Close()
 	}
 	i.streams = nil
+	if i.watch != nil {
+		_ = i.watch.Close()
+		i.watch = nil
+	}
 	if i.monitor != nil {
 		_ = i.monitor.Close()
 	}

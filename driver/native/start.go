@@ -68,16 +68,23 @@ type start struct {
 	held  *held
 	logs  *terminalFiles
 	made  []func(context.Context) error // undoes what was made, in the order of making
+	// spawning is the monitor from when it is asked for until it has made the container.
+	spawning *client.Spawning
+	// end ends the monitor and all that it runs; nil until it was asked for.
+	end func(context.Context) error
 }
 
 // undoBy tells how to undo what was just made.
 func (s *start) undoBy(f func(context.Context) error) { s.made = append(s.made, f) }
 
-// undo removes what was made, the newest first, also when ctx has ended.
+// undo removes what was made, the newest first, also when ctx has ended. What the monitor runs, which uses all of it, is ended before.
 func (s *start) undo(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()
 	var errs []error
+	if s.end != nil {
+		errs = append(errs, s.end(ctx))
+	}
 	for len(s.made) > 0 {
 		last := len(s.made) - 1
 		errs = append(errs, s.made[last](ctx))
@@ -98,11 +105,13 @@ type startStep struct {
 }
 
 // steps are those of a start, in order. A step makes one thing, and says how that is undone, so that there is no place between two
-// things where a test cannot cut it off.
+// things where a test cannot cut it off. The monitor begins while the rest is made, which waits for nothing of it.
 func (s *start) steps() []startStep {
 	return []startStep{
 		{"make state folder", s.makeState},
 		{"write record", s.writeRecord},
+		{"start keeper", s.startKeeper},
+		{"start monitor", s.startMonitor},
 		{"open devices", s.openDevices},
 		{"open log files", s.openLogFiles},
 		{"claim log files", s.claimLogFiles},
@@ -112,8 +121,6 @@ func (s *start) steps() []startStep {
 		{"limit folders", s.limitFolders},
 		{"make cgroup", s.makeCgroup},
 		{"give cgroup", s.giveCgroup},
-		{"start keeper", s.startKeeper},
-		{"start monitor", s.startMonitor},
 		{"connect to monitor", s.connectMonitor},
 		{"begin logs", s.beginLogs},
 		{"furnish container", s.furnish},
@@ -324,29 +331,58 @@ func (s *start) startKeeper(ctx context.Context) error {
 	return err
 }
 
-// startMonitor has the keeper start a monitor.
+// startMonitor has the keeper start a monitor, and does not wait for it.
 func (s *start) startMonitor(ctx context.Context) error {
+	s.end = func(ctx context.Context) error {
+		if s.spawning != nil {
+			s.spawning.Close(ctx)
+		}
+		return s.d.endMonitor(ctx, s.i.folder, s.spec.UUID, s.i.group)
+	}
+	return s.spawn(ctx)
+}
+
+// spawn asks for the monitor.
+func (s *start) spawn(ctx context.Context) error {
 	log, err := lockedLog(s.i.folder)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = log.Close() }()
-	s.undoBy(func(ctx context.Context) error { return s.d.endMonitor(ctx, s.i.folder, s.spec.UUID, s.i.group) })
-	err = s.d.withKeeper(ctx, func(k *client.Keeper) error {
-		spawned, failed := k.Spawn(ctx, client.Spawn{
+	return s.d.withKeeper(ctx, func(k *client.Keeper) error {
+		spawning, err := k.Begin(ctx, client.Spawn{
 			UUID: s.spec.UUID, Generation: s.spec.Generation, Program: s.d.program, Folder: s.i.folder, Log: log,
 		})
-		if failed == nil {
-			s.i.supervisor = spawned.Pidfd
+		if err == nil {
+			s.spawning, s.i.monitor = spawning, spawning.Monitor()
 		}
-		return failed
+		return err
 	})
-	return err
 }
 
-func (s *start) connectMonitor(ctx context.Context) (err error) {
-	s.i.monitor, err = client.Dial(ctx, s.i.folder)
-	return err
+// connectMonitor waits for the monitor if somebody else than the start asks something of it, as who makes interfaces does.
+func (s *start) connectMonitor(ctx context.Context) error {
+	if !s.plan.GetFurnish() {
+		return nil
+	}
+	return s.askMonitor(ctx, func() error { return s.spawning.Connect(ctx) })
+}
+
+// askMonitor asks something of the monitor. If the keeper was killed before there was one, it is asked of that of another keeper.
+func (s *start) askMonitor(ctx context.Context, ask func() error) error {
+	err := ask()
+	if !errors.Is(err, client.ErrUnheard) {
+		return err
+	}
+	s.spawning.Close(ctx)
+	if _, err = s.d.findKeeper(ctx, s.spawning.Keeper()); err != nil {
+		return err
+	}
+	_ = s.i.monitor.Close()
+	if err = s.spawn(ctx); err != nil {
+		return err
+	}
+	return ask()
 }
 
 // beginLogs empties the log files that begin anew with each run.
@@ -385,7 +421,7 @@ func (s *start) makeContainer(ctx context.Context) error {
 	}
 	noted := make(chan error, 1)
 	go func() { noted <- notePlan(s.i.folder, s.plan) }()
-	started, err := s.i.monitor.Start(ctx, s.plan, groups, logs)
+	started, err := s.launch(ctx, groups, logs)
 	err = errors.Join(err, <-noted)
 	if logs.Folder != nil {
 		_ = logs.Folder.Close()
@@ -398,6 +434,23 @@ func (s *start) makeContainer(ctx context.Context) error {
 	defer s.i.mu.Unlock()
 	s.i.pidfd, s.i.record.InitPID = started.Pidfd, started.PID
 	return nil
+}
+
+// launch has the monitor make the container, and begins to watch it.
+func (s *start) launch(ctx context.Context, groups client.Cgroups, logs client.Logs) (started *client.Started, err error) {
+	err = s.askMonitor(ctx, func() (err error) {
+		started, s.i.watch, err = s.spawning.Start(ctx, s.plan, groups, logs)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	spawned, err := s.spawning.Spawned(ctx)
+	if err != nil {
+		return nil, errors.Join(err, started.Pidfd.Close())
+	}
+	s.i.supervisor = spawned.Pidfd
+	return started, nil
 }
 
 // openLogs opens the folder of the domain's logs, and makes it; nil if there are to be none. Without them a domain is worth

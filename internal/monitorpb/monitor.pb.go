@@ -125,6 +125,8 @@ const (
 	DescriptorKind_DESCRIPTOR_KIND_HELD DescriptorKind = 10
 	// Folder of a file that a console is written to.
 	DescriptorKind_DESCRIPTOR_KIND_CONSOLE_FOLDER DescriptorKind = 11
+	// End of a socket pair, whose other end is a caller of the monitor that is to be.
+	DescriptorKind_DESCRIPTOR_KIND_CONNECTION DescriptorKind = 12
 )
 
 // Enum value maps for DescriptorKind.
@@ -142,6 +144,7 @@ var (
 		9:  "DESCRIPTOR_KIND_NAMESPACE",
 		10: "DESCRIPTOR_KIND_HELD",
 		11: "DESCRIPTOR_KIND_CONSOLE_FOLDER",
+		12: "DESCRIPTOR_KIND_CONNECTION",
 	}
 	DescriptorKind_value = map[string]int32{
 		"DESCRIPTOR_KIND_UNSPECIFIED":    0,
@@ -156,6 +159,7 @@ var (
 		"DESCRIPTOR_KIND_NAMESPACE":      9,
 		"DESCRIPTOR_KIND_HELD":           10,
 		"DESCRIPTOR_KIND_CONSOLE_FOLDER": 11,
+		"DESCRIPTOR_KIND_CONNECTION":     12,
 	}
 )
 
@@ -426,7 +430,10 @@ type Hello struct {
 	// Generation of the monitor: a new one for each start of the domain.
 	Generation string `protobuf:"bytes,4,opt,name=generation" json:"generation,omitempty"`
 	// Process id of the speaker.
-	Pid           uint32 `protobuf:"varint,5,opt,name=pid" json:"pid,omitempty"`
+	Pid uint32 `protobuf:"varint,5,opt,name=pid" json:"pid,omitempty"`
+	// What the speaker knows that the first release of this protocol did not: from 1 on, a keeper gives the monitor that it starts a
+	// connection (Spawn).
+	Revision      uint32 `protobuf:"varint,6,opt,name=revision" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -492,6 +499,13 @@ func (x *Hello) GetGeneration() string {
 func (x *Hello) GetPid() uint32 {
 	if x != nil {
 		return x.Pid
+	}
+	return 0
+}
+
+func (x *Hello) GetRevision() uint32 {
+	if x != nil {
+		return x.Revision
 	}
 	return 0
 }
@@ -1091,7 +1105,9 @@ type Start struct {
 	Log *LogPolicy `protobuf:"bytes,2,opt,name=log" json:"log,omitempty"`
 	// Names of the files that get what a console says as it is, in the order of the consoles and within the same bounds; empty for
 	// those without, also at the end. The descriptor of the folder of each file travels with the frame, in order.
-	Files         []string `protobuf:"bytes,3,rep,name=files" json:"files,omitempty"`
+	Files []string `protobuf:"bytes,3,rep,name=files" json:"files,omitempty"`
+	// Once it is answered, and not by an error, the connection is one of a Watch from the first event on.
+	Watch         bool `protobuf:"varint,4,opt,name=watch" json:"watch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1145,6 +1161,13 @@ func (x *Start) GetFiles() []string {
 		return x.Files
 	}
 	return nil
+}
+
+func (x *Start) GetWatch() bool {
+	if x != nil {
+		return x.Watch
+	}
+	return false
 }
 
 // Adopt takes over a container whose monitor was killed. What the keeper has of it the monitor asks of the keeper; only where that has
@@ -3624,7 +3647,9 @@ func (*KeeperResponse_Monitors) isKeeperResponse_Response() {}
 
 func (*KeeperResponse_Deposit) isKeeperResponse_Response() {}
 
-// Spawn starts a monitor.
+// Spawn starts a monitor. The program, the folder and the log travel with it, and, where the keeper knows it, a connection: the
+// monitor serves that one before all others, once it listens, so that its caller need not wait before he asks. Who asks is answered by
+// one monitor or none: one that ends before it listens has read nothing, and another is given the connection.
 type Spawn struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// UUID of the domain.
@@ -3727,7 +3752,7 @@ func (x *Spawned) GetPid() uint32 {
 
 // Assign gives a spare monitor, one that was started ahead of any domain, its domain. It is the one message on the socket
 // pair between the keeper and that monitor, and needs no Hello: both run the same program. The folder and the log travel
-// with it.
+// with it, and the connection of a Spawn.
 type Assign struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// UUID of the domain.
@@ -4265,7 +4290,7 @@ var File_davit_monitor_v1_monitor_proto protoreflect.FileDescriptor
 
 const file_davit_monitor_v1_monitor_proto_rawDesc = "" +
 	"\n" +
-	"\x1edavit/monitor/v1/monitor.proto\x12\x10davit.monitor.v1\x1a\x1bdavit/monitor/v1/plan.proto\"\x83\x01\n" +
+	"\x1edavit/monitor/v1/monitor.proto\x12\x10davit.monitor.v1\x1a\x1bdavit/monitor/v1/plan.proto\"\x9f\x01\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x12\n" +
@@ -4273,7 +4298,8 @@ const file_davit_monitor_v1_monitor_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x04 \x01(\tR\n" +
 	"generation\x12\x10\n" +
-	"\x03pid\x18\x05 \x01(\rR\x03pid\"\xb2\x01\n" +
+	"\x03pid\x18\x05 \x01(\rR\x03pid\x12\x1a\n" +
+	"\brevision\x18\x06 \x01(\rR\brevision\"\xb2\x01\n" +
 	"\x05Error\x12\x1c\n" +
 	"\toperation\x18\x01 \x01(\tR\toperation\x12\x16\n" +
 	"\x06object\x18\x02 \x01(\tR\x06object\x12\x14\n" +
@@ -4310,11 +4336,12 @@ const file_davit_monitor_v1_monitor_proto_rawDesc = "" +
 	"\vdescriptors\x18\x0f \x03(\x0e2 .davit.monitor.v1.DescriptorKindR\vdescriptorsB\n" +
 	"\n" +
 	"\bresponse\"\x06\n" +
-	"\x04Done\"x\n" +
+	"\x04Done\"\x8e\x01\n" +
 	"\x05Start\x12*\n" +
 	"\x04plan\x18\x01 \x01(\v2\x16.davit.monitor.v1.PlanR\x04plan\x12-\n" +
 	"\x03log\x18\x02 \x01(\v2\x1b.davit.monitor.v1.LogPolicyR\x03log\x12\x14\n" +
-	"\x05files\x18\x03 \x03(\tR\x05files\"g\n" +
+	"\x05files\x18\x03 \x03(\tR\x05files\x12\x14\n" +
+	"\x05watch\x18\x04 \x01(\bR\x05watch\"g\n" +
 	"\x05Adopt\x12-\n" +
 	"\x05start\x18\x01 \x01(\v2\x17.davit.monitor.v1.StartR\x05start\x12/\n" +
 	"\x05known\x18\x02 \x01(\v2\x19.davit.monitor.v1.DepositR\x05known\"E\n" +
@@ -4517,7 +4544,7 @@ const file_davit_monitor_v1_monitor_proto_rawDesc = "" +
 	"\x0fERROR_KIND_BUSY\x10\x03\x12\x16\n" +
 	"\x12ERROR_KIND_INVALID\x10\x04\x12\x1d\n" +
 	"\x19ERROR_KIND_NOT_EXECUTABLE\x10\x05\x12\x18\n" +
-	"\x14ERROR_KIND_EXHAUSTED\x10\x06*\xf2\x02\n" +
+	"\x14ERROR_KIND_EXHAUSTED\x10\x06*\x92\x03\n" +
 	"\x0eDescriptorKind\x12\x1f\n" +
 	"\x1bDESCRIPTOR_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17DESCRIPTOR_KIND_CGROUP2\x10\x01\x12!\n" +
@@ -4531,7 +4558,8 @@ const file_davit_monitor_v1_monitor_proto_rawDesc = "" +
 	"\x19DESCRIPTOR_KIND_NAMESPACE\x10\t\x12\x18\n" +
 	"\x14DESCRIPTOR_KIND_HELD\x10\n" +
 	"\x12\"\n" +
-	"\x1eDESCRIPTOR_KIND_CONSOLE_FOLDER\x10\v*x\n" +
+	"\x1eDESCRIPTOR_KIND_CONSOLE_FOLDER\x10\v\x12\x1e\n" +
+	"\x1aDESCRIPTOR_KIND_CONNECTION\x10\f*x\n" +
 	"\x05Phase\x12\x15\n" +
 	"\x11PHASE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tPHASE_NEW\x10\x01\x12\x12\n" +

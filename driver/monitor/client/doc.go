@@ -9,6 +9,14 @@
 //	monitor, err := client.Dial(ctx, folder)
 //	started, err := monitor.Start(ctx, plan, client.Cgroups{Cgroup2: group}, client.Logs{})
 //	watch, err := monitor.Watch(ctx, 0)
+//
+// or, without waiting for the monitor,
+//
+//	spawning, err := keeper.Begin(ctx, client.Spawn{...})
+//	started, watch, err := spawning.Start(ctx, plan, client.Cgroups{Cgroup2: group}, client.Logs{})
+//
+// and then
+//
 //	for {
 //		event, err := watch.Next(ctx) // store it
 //		err = watch.Acknowledge(event.GetSequence())

@@ -58,20 +58,27 @@ type Spawned struct {
 
 // Spawn starts a monitor and returns when it listens. A domain has one: a second is refused with kind BUSY.
 func (k *Keeper) Spawn(ctx context.Context, spawn Spawn) (*Spawned, error) {
-	request := &monitorv1.KeeperRequest{
-		Request: &monitorv1.KeeperRequest_Spawn{Spawn: &monitorv1.Spawn{
-			Uuid: spawn.UUID, Generation: spawn.Generation,
-		}},
+	response, descriptors, err := k.call(ctx, spawn.request(), spawn.Program, spawn.Folder, spawn.Log)
+	if err != nil {
+		return nil, err
+	}
+	return spawnedOf(response, descriptors)
+}
+
+// request asks for the monitor; the program, the folder and the log travel with it.
+func (s Spawn) request() *monitorv1.KeeperRequest {
+	return &monitorv1.KeeperRequest{
+		Request: &monitorv1.KeeperRequest_Spawn{Spawn: &monitorv1.Spawn{Uuid: s.UUID, Generation: s.Generation}},
 		Descriptors: []monitorv1.DescriptorKind{
 			monitorv1.DescriptorKind_DESCRIPTOR_KIND_PROGRAM,
 			monitorv1.DescriptorKind_DESCRIPTOR_KIND_FOLDER,
 			monitorv1.DescriptorKind_DESCRIPTOR_KIND_LOG,
 		},
 	}
-	response, descriptors, err := k.call(ctx, request, spawn.Program, spawn.Folder, spawn.Log)
-	if err != nil {
-		return nil, err
-	}
+}
+
+// spawnedOf is the answer to it.
+func spawnedOf(response *monitorv1.KeeperResponse, descriptors *wire.Descriptors) (*Spawned, error) {
 	pidfd, err := one(descriptors, monitorv1.DescriptorKind_DESCRIPTOR_KIND_PIDFD)
 	if err != nil {
 		return nil, fmt.Errorf("start monitor: %w", err)
@@ -234,6 +241,11 @@ func (k *Keeper) call(
 	if err != nil {
 		return nil, nil, fmt.Errorf("ask keeper: %w", err)
 	}
+	return answerOf(response, answered)
+}
+
+// answerOf is an answer of the keeper's, or the error in its place.
+func answerOf(response *monitorv1.KeeperResponse, answered []*os.File) (*monitorv1.KeeperResponse, *wire.Descriptors, error) {
 	descriptors := wire.Name(response, answered)
 	if response.GetError() != nil {
 		descriptors.Close()

@@ -90,6 +90,11 @@ func (m *Monitor) Start(ctx context.Context, plan *monitorv1.Plan, cgroups Cgrou
 	if err != nil {
 		return nil, err
 	}
+	return startedOf(response, descriptors)
+}
+
+// startedOf is the answer to a start.
+func startedOf(response *monitorv1.MonitorResponse, descriptors *wire.Descriptors) (*Started, error) {
 	pidfd, err := one(descriptors, monitorv1.DescriptorKind_DESCRIPTOR_KIND_PIDFD)
 	if err != nil {
 		return nil, fmt.Errorf("start container: %w", err)
@@ -227,6 +232,11 @@ func (m *Monitor) call(
 	if err != nil {
 		return nil, nil, fmt.Errorf("ask monitor: %w", err)
 	}
+	return repliedOf(response, answered)
+}
+
+// repliedOf is an answer of the monitor's, or the error in its place.
+func repliedOf(response *monitorv1.MonitorResponse, answered []*os.File) (*monitorv1.MonitorResponse, *wire.Descriptors, error) {
 	descriptors := wire.Name(response, answered)
 	if response.GetError() != nil {
 		descriptors.Close()

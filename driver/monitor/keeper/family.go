@@ -54,6 +54,8 @@ func newFamily(folder *os.File, log *logline.Log) *family {
 type spawn struct {
 	uuid, generation     string
 	program, folder, log *os.File
+	// connection is what the monitor serves first, or nil.
+	connection *os.File
 }
 
 // bear starts a monitor, or takes a spare and says so. It is in the table before anybody can reap it.
@@ -64,12 +66,19 @@ func (f *family) bear(s spawn) (process *program.Process, spare bool, err error)
 		return nil, false, refuse("start monitor", s.uuid, monitorv1.ErrorKind_ERROR_KIND_BUSY,
 			fmt.Sprintf("process %d is its monitor", m.pid))
 	}
+	if s.connection != nil && wire.HungUp(s.connection) {
+		// Nobody would know of the monitor, and what was asked of it already would be done: who asked was killed.
+		return nil, false, refuse("start monitor", s.uuid, monitorv1.ErrorKind_ERROR_KIND_STATE, "who wants it has gone")
+	}
 	process = f.assign(s)
 	spare = process != nil
 	if !spare {
+		files := []*os.File{s.folder, f.nursery.folder}
+		if s.connection != nil {
+			files = append(files, s.connection)
+		}
 		process, err = program.Start(program.Options{
-			Program: s.program, Argv: []string{"davit-monitor", s.uuid, s.generation},
-			Files: []*os.File{s.folder, f.nursery.folder}, Log: s.log,
+			Program: s.program, Argv: []string{"davit-monitor", s.uuid, s.generation}, Files: files, Log: s.log,
 		})
 	}
 	if err != nil {

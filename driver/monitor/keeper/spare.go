@@ -74,11 +74,17 @@ func (c *spare) assign(s spawn) error {
 	if err := c.channel.SetWriteDeadline(time.Now().Add(assignTimeout)); err != nil {
 		return err
 	}
-	err := c.channel.Send(&monitorv1.Assign{
+	message := &monitorv1.Assign{
 		Uuid: s.uuid, Generation: s.generation, Descriptors: []monitorv1.DescriptorKind{
 			monitorv1.DescriptorKind_DESCRIPTOR_KIND_FOLDER, monitorv1.DescriptorKind_DESCRIPTOR_KIND_LOG,
 		},
-	}, s.folder, s.log)
+	}
+	files := []*os.File{s.folder, s.log}
+	if s.connection != nil {
+		message.Descriptors = append(message.Descriptors, monitorv1.DescriptorKind_DESCRIPTOR_KIND_CONNECTION)
+		files = append(files, s.connection)
+	}
+	err := c.channel.Send(message, files...)
 	if err == nil {
 		_ = c.channel.Close()
 	}

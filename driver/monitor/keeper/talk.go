@@ -105,9 +105,10 @@ func allowed(request *monitorv1.KeeperRequest) map[monitorv1.DescriptorKind]int 
 	switch {
 	case request.GetSpawn() != nil:
 		return map[monitorv1.DescriptorKind]int{
-			monitorv1.DescriptorKind_DESCRIPTOR_KIND_PROGRAM: 1,
-			monitorv1.DescriptorKind_DESCRIPTOR_KIND_FOLDER:  1,
-			monitorv1.DescriptorKind_DESCRIPTOR_KIND_LOG:     1,
+			monitorv1.DescriptorKind_DESCRIPTOR_KIND_PROGRAM:    1,
+			monitorv1.DescriptorKind_DESCRIPTOR_KIND_FOLDER:     1,
+			monitorv1.DescriptorKind_DESCRIPTOR_KIND_LOG:        1,
+			monitorv1.DescriptorKind_DESCRIPTOR_KIND_CONNECTION: 1,
 		}
 	case request.GetDeposit() != nil:
 		return map[monitorv1.DescriptorKind]int{
@@ -137,9 +138,14 @@ func (k *keeper) spawn(request *monitorv1.Spawn, descriptors *wire.Descriptors) 
 		return answer{}, refuse("start monitor", request.GetUuid(), monitorv1.ErrorKind_ERROR_KIND_INVALID,
 			"it needs a uuid, a generation, a program, a folder and a log")
 	}
-	process, err := k.bear(spawn{
+	wanted := spawn{
 		uuid: request.GetUuid(), generation: request.GetGeneration(), program: files[0], folder: files[1], log: files[2],
-	})
+	}
+	if connection := descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_CONNECTION); len(connection) > 0 {
+		wanted.connection = connection[0]
+		defer wire.CloseAll(connection)
+	}
+	process, err := k.bear(wanted)
 	if err != nil {
 		return answer{}, err
 	}

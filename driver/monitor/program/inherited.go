@@ -21,6 +21,17 @@ func Inherited(names ...string) (files []*os.File, report *Report, err error) {
 	return files[1:], &Report{files[0]}, nil
 }
 
+// Connection takes the descriptor after those of that many files of [Inherited] if it is a socket, else it gives nil. Nobody else can have
+// made a socket of that number when the program has just begun.
+func Connection(files int) *os.File {
+	fd := FirstFD + files
+	if _, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN); err != nil {
+		return nil
+	}
+	unix.CloseOnExec(fd)
+	return os.NewFile(uintptr(fd), "connection")
+}
+
 // Report tells who started the program whether it is ready.
 type Report struct{ file *os.File }
 

@@ -22,6 +22,10 @@ import (
 const (
 	// Protocol is the version that this package speaks.
 	Protocol = 1
+	// Revision is what it knows beyond the first release of that.
+	Revision = RevisionConnection
+	// RevisionConnection is the first in which a keeper gives the monitor that it starts a connection.
+	RevisionConnection = 1
 	// MaxFrame is the most bytes of one message.
 	MaxFrame = 1 << 20
 	// MaxDescriptors is the most descriptors that travel with one frame.
@@ -66,6 +70,20 @@ func NewConn(fd int) (*Conn, error) {
 		return nil, errors.Join(fmt.Errorf("use socket: %w", err), file.Close())
 	}
 	return &Conn{file: file, raw: raw}, nil
+}
+
+// Take makes a connection of a stream socket that came as a file, which is closed, also when it fails.
+func Take(file *os.File) (*Conn, error) {
+	fd := -1
+	var dupErr error
+	raw, err := file.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(old uintptr) { fd, dupErr = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) })
+	}
+	if err = errors.Join(err, dupErr, file.Close()); err != nil {
+		return nil, fmt.Errorf("use socket: %w", err)
+	}
+	return NewConn(fd)
 }
 
 // SetDeadline bounds all that is sent and received; the zero time does not.
@@ -247,9 +265,17 @@ func (c *Conn) Hangup() bool {
 }
 
 // HungUp tells whether the other side is gone, also when what it said before is still unread.
-func (c *Conn) HungUp() bool {
+func (c *Conn) HungUp() bool { return hungUpOn(c.raw) }
+
+// HungUp is [Conn.HungUp] of a socket that no connection was made of.
+func HungUp(socket *os.File) bool {
+	raw, err := socket.SyscallConn()
+	return err != nil || hungUpOn(raw)
+}
+
+func hungUpOn(raw syscall.RawConn) bool {
 	gone := false
-	err := c.raw.Control(func(fd uintptr) {
+	err := raw.Control(func(fd uintptr) {
 		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
 		n, err := unix.Poll(poll, 0)
 		gone = err == nil && n > 0 && poll[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0

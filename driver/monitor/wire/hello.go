@@ -11,9 +11,22 @@ import (
 // Greet says hello and waits for the other side's: what the side that connected does first. It fails if the other side
 // speaks another protocol.
 func (c *Conn) Greet(own *monitorv1.Hello) (*monitorv1.Hello, error) {
-	if err := c.Send(spoken(own)); err != nil {
-		return nil, fmt.Errorf("greet: %w", err)
+	if err := c.Hail(own); err != nil {
+		return nil, err
 	}
+	return c.Hear()
+}
+
+// Hail is the first half of [Conn.Greet], by which nothing is waited for: what follows is answered after the hello.
+func (c *Conn) Hail(own *monitorv1.Hello) error {
+	if err := c.Send(spoken(own)); err != nil {
+		return fmt.Errorf("greet: %w", err)
+	}
+	return nil
+}
+
+// Hear is the second half.
+func (c *Conn) Hear() (*monitorv1.Hello, error) {
 	other := new(monitorv1.Hello)
 	if _, err := c.Receive(other); err != nil {
 		return nil, fmt.Errorf("greet: %w", err)
@@ -41,7 +54,7 @@ func (c *Conn) Answer(own *monitorv1.Hello) (*monitorv1.Hello, error) {
 // spoken is a hello with the protocol in it. It is a copy, for a server greets many at once with the same one.
 func spoken(h *monitorv1.Hello) *monitorv1.Hello {
 	return &monitorv1.Hello{
-		Protocol: Protocol, Version: h.GetVersion(), Uuid: h.GetUuid(), Generation: h.GetGeneration(), Pid: h.GetPid(),
+		Protocol: Protocol, Revision: Revision, Version: h.GetVersion(), Uuid: h.GetUuid(), Generation: h.GetGeneration(), Pid: h.GetPid(),
 	}
 }
 

@@ -42,13 +42,18 @@ func (s *Server) Serve(listener *Listener) error {
 		if err != nil {
 			return err
 		}
-		if err := s.admit(conn); err != nil {
-			s.Fault(err)
-			_ = conn.Close()
-			continue
-		}
-		go s.serve(conn)
+		s.Attend(conn)
 	}
+}
+
+// Attend serves a caller whose connection was made otherwise than by the socket, as one that was accepted.
+func (s *Server) Attend(conn *Conn) {
+	if err := s.admit(conn); err != nil {
+		s.Fault(err)
+		_ = conn.Close()
+		return
+	}
+	go s.serve(conn)
 }
 
 // serve talks with a caller.

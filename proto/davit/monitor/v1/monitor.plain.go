@@ -76,6 +76,8 @@ const (
 	DescriptorKind_DESCRIPTOR_KIND_HELD DescriptorKind = 10
 	// Folder of a file that a console is written to.
 	DescriptorKind_DESCRIPTOR_KIND_CONSOLE_FOLDER DescriptorKind = 11
+	// End of a socket pair, whose other end is a caller of the monitor that is to be.
+	DescriptorKind_DESCRIPTOR_KIND_CONNECTION DescriptorKind = 12
 )
 
 // String is the name of the value, or its number if it has none.
@@ -105,6 +107,8 @@ func (x DescriptorKind) String() string {
 		return "DESCRIPTOR_KIND_HELD"
 	case DescriptorKind_DESCRIPTOR_KIND_CONSOLE_FOLDER:
 		return "DESCRIPTOR_KIND_CONSOLE_FOLDER"
+	case DescriptorKind_DESCRIPTOR_KIND_CONNECTION:
+		return "DESCRIPTOR_KIND_CONNECTION"
 	}
 	return strconv.Itoa(int(x))
 }
@@ -237,6 +241,9 @@ type Hello struct {
 	Generation string
 	// Process id of the speaker.
 	Pid uint32
+	// What the speaker knows that the first release of this protocol did not: from 1 on, a keeper gives the monitor that it starts a
+	// connection (Spawn).
+	Revision uint32
 }
 
 // GetProtocol gives the field, or its zero value.
@@ -279,6 +286,14 @@ func (m *Hello) GetPid() uint32 {
 	return 0
 }
 
+// GetRevision gives the field, or its zero value.
+func (m *Hello) GetRevision() uint32 {
+	if m != nil {
+		return m.Revision
+	}
+	return 0
+}
+
 // Encode writes the fields of the message.
 func (m *Hello) Encode(e *plain.Encoder) {
 	if m == nil {
@@ -299,6 +314,9 @@ func (m *Hello) Encode(e *plain.Encoder) {
 	if m.Pid != 0 {
 		plain.Number(e, 5, m.Pid)
 	}
+	if m.Revision != 0 {
+		plain.Number(e, 6, m.Revision)
+	}
 }
 
 // Decode reads fields of the message.
@@ -315,6 +333,8 @@ func (m *Hello) Decode(d *plain.Decoder) {
 			d.SetString(&m.Generation)
 		case 5:
 			plain.SetNumber(d, &m.Pid)
+		case 6:
+			plain.SetNumber(d, &m.Revision)
 		}
 	}
 }
@@ -1079,6 +1099,8 @@ type Start struct {
 	// Names of the files that get what a console says as it is, in the order of the consoles and within the same bounds; empty for
 	// those without, also at the end. The descriptor of the folder of each file travels with the frame, in order.
 	Files []string
+	// Once it is answered, and not by an error, the connection is one of a Watch from the first event on.
+	Watch bool
 }
 
 // GetPlan gives the field, or its zero value.
@@ -1105,6 +1127,14 @@ func (m *Start) GetFiles() []string {
 	return nil
 }
 
+// GetWatch gives the field, or its zero value.
+func (m *Start) GetWatch() bool {
+	if m != nil {
+		return m.Watch
+	}
+	return false
+}
+
 // Encode writes the fields of the message.
 func (m *Start) Encode(e *plain.Encoder) {
 	if m == nil {
@@ -1117,6 +1147,9 @@ func (m *Start) Encode(e *plain.Encoder) {
 		e.Message(2, m.Log)
 	}
 	e.Strings(3, m.Files)
+	if m.Watch {
+		e.Bool(4, m.Watch)
+	}
 }
 
 // Decode reads fields of the message.
@@ -1139,6 +1172,8 @@ func (m *Start) Decode(d *plain.Decoder) {
 			}
 		case 3:
 			d.AddString(&m.Files)
+		case 4:
+			d.SetBool(&m.Watch)
 		}
 	}
 }
@@ -3710,7 +3745,9 @@ func (m *KeeperResponse) Decode(d *plain.Decoder) {
 	}
 }
 
-// Spawn starts a monitor.
+// Spawn starts a monitor. The program, the folder and the log travel with it, and, where the keeper knows it, a connection: the
+// monitor serves that one before all others, once it listens, so that its caller need not wait before he asks. Who asks is answered by
+// one monitor or none: one that ends before it listens has read nothing, and another is given the connection.
 type Spawn struct {
 	// UUID of the domain.
 	Uuid string
@@ -3795,7 +3832,7 @@ func (m *Spawned) Decode(d *plain.Decoder) {
 
 // Assign gives a spare monitor, one that was started ahead of any domain, its domain. It is the one message on the socket
 // pair between the keeper and that monitor, and needs no Hello: both run the same program. The folder and the log travel
-// with it.
+// with it, and the connection of a Spawn.
 type Assign struct {
 	// UUID of the domain.
 	Uuid string
