@@ -27,6 +27,7 @@ const (
 	usualArguments    = 2048
 	usualSteps        = 80
 	usualLabels       = 256
+	usualSlots        = 2048
 )
 
 // step is what an instruction belongs to, for errors and for printing.
@@ -61,10 +62,19 @@ type assembler struct {
 	pretended int
 }
 
+// newAssembler makes one for a usual plan.
 func newAssembler() *assembler {
+	if a := ready.assembler.Swap(nil); a != nil {
+		return a
+	}
+	return freshAssembler(usualInstructions, usualArguments)
+}
+
+// freshAssembler makes one for a program of some instructions and arguments, which may be more.
+func freshAssembler(instructions, arguments int) *assembler {
 	return &assembler{
-		code:   make([]instruction, 0, usualInstructions),
-		args:   make([]uintptr, 0, usualArguments),
+		code:   make([]instruction, 0, instructions),
+		args:   make([]uintptr, 0, arguments),
 		steps:  make([]step, 0, usualSteps),
 		slots:  make([]uintptr, slotCount),
 		used:   1,

@@ -24,7 +24,7 @@ func startHelper(flags uint64, assemble func(a *assembler)) (*helper, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &helper{a: newAssembler(), lines: l}
+	h := &helper{a: freshAssembler(64, 256), lines: l}
 	h.a.assembleArrival(h.a.file(l.gateOut, "gate"), h.a.file(l.gateIn, "parent's end of gate"))
 	h.a.hide()
 	if assemble != nil {

@@ -321,3 +321,21 @@ func wantFewFiles(t *testing.T, out output) {
 	}
 	out.compare(t, "cwd", "/bin")
 }
+
+// A launch with what is ready is one like another, and so is the one that follows.
+func TestLaunchWithWhatIsReady(t *testing.T) {
+	inBoth(t, func(w world) {
+		t, plan := w.T, w.plan
+		launch.GetReady()
+		for range 2 {
+			out, exit := run(t, plan("id", "--", "umask", "--", "cwd", "--", "status", "SigIgn", "SigBlk", "CapBnd", "--", "exit", "7"))
+			if exit != (launch.Exit{Code: 7}) {
+				t.Errorf("exit %v", exit)
+			}
+			out.compare(t, "id", "0 0 [] pid 1")
+			out.compare(t, "umask", "022")
+			out.compare(t, "cwd", "/")
+			out.compare(t, "error:")
+		}
+	})
+}

@@ -2,8 +2,6 @@ package launch
 
 import (
 	"fmt"
-	"os"
-	"runtime"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,18 +15,16 @@ func onThread[T any](f func() (T, error)) (T, error) {
 		err   error
 	}
 	done := make(chan outcome, 1)
-	go func() {
-		// Never unlocked, so that the thread ends with the goroutine.
-		runtime.LockOSThread()
-		if unix.Gettid() == os.Getpid() {
-			value, err := onThread(f)
-			done <- outcome{value, err}
-			runtime.UnlockOSThread()
-			return
-		}
+	work := func() {
 		value, err := f()
 		done <- outcome{value, err}
-	}()
+	}
+	select {
+	case hand := <-ready.hands:
+		hand <- work
+	default:
+		go apart(work)
+	}
 	got := <-done
 	return got.value, got.err
 }

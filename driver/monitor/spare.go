@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/davitd/davit/driver/launch"
 	"github.com/davitd/davit/driver/monitor/program"
 	"github.com/davitd/davit/driver/monitor/wire"
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
@@ -27,6 +28,7 @@ type Assignment struct {
 // process look as if it had been started for that: its arguments, and its standard output and error, which become the
 // domain's log. It gives nil when the keeper went away or wants no spare any more.
 func Await(channel *os.File) (*Assignment, error) {
+	launch.GetReady()
 	conn, err := wire.Take(channel)
 	if err != nil {
 		return nil, err
