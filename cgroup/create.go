@@ -109,18 +109,45 @@ func (t *Tree) create(p Path) error {
 
 // createOnce makes what is missing of a partition, and the group in it.
 func (t *Tree) createOnce(parts []string, name string) error {
+	if t.inherits() {
+		return t.createHeir(parts, name)
+	}
+	at := path.Join(path.Join(parts...), name)
+	made, err := t.root.mkdir(at, folderMode)
+	if gone(err) {
+		if err = t.makePartition(parts); err == nil {
+			made, err = t.root.mkdir(at, folderMode)
+		}
+	}
+	if err == nil && !made {
+		err = fmt.Errorf("make cgroup %s: %w", t.root.join(at), unix.EEXIST)
+	}
+	if err != nil || t.Version == 1 {
+		return err
+	}
+	if err = t.root.addLeaf(at, false); err != nil {
+		_ = t.root.rmdir(at)
+	}
+	return err
+}
+
+// makePartition makes what is missing of a partition whose folders are given nothing.
+func (t *Tree) makePartition(parts []string) error {
+	for n := range parts {
+		if _, err := t.root.mkdir(path.Join(parts[:n+1]...), folderMode|mark); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// createHeir is createOnce where each folder is given something of its parent's. It walks down by descriptors.
+func (t *Tree) createHeir(parts []string, name string) error {
 	at, err := t.partition(parts)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = at.Close() }()
-	if t.Version == 1 && !t.inherits() {
-		made, failed := at.mkdir(name, folderMode)
-		if failed == nil && !made {
-			failed = fmt.Errorf("make cgroup %s: %w", at.join(name), unix.EEXIST)
-		}
-		return failed
-	}
 	group, made, err := t.child(at, name, false)
 	if err != nil {
 		return err
@@ -130,7 +157,7 @@ func (t *Tree) createOnce(parts []string, name string) error {
 		return fmt.Errorf("make cgroup %s: %w", group.path, unix.EEXIST)
 	}
 	if t.Version == 2 {
-		err = group.addLeaf(t.inherits())
+		err = group.addLeaf("", true)
 	}
 	if err != nil {
 		_ = at.rmdir(name)
@@ -147,13 +174,8 @@ func (t *Tree) inherits() bool {
 }
 
 // partition makes what is missing of a partition and opens it. It walks down by descriptors, so that all folders are of one
-// line whatever happens to the names. One that is there, in a tree whose folders need nothing, is opened at once.
+// line whatever happens to the names.
 func (t *Tree) partition(parts []string) (*folder, error) {
-	if !t.inherits() {
-		if at, err := t.root.sub(path.Join(parts...)); !gone(err) {
-			return at, err
-		}
-	}
 	at, err := t.root.sub("")
 	if err != nil {
 		return nil, err
@@ -192,7 +214,7 @@ func (t *Tree) child(parent *folder, name string, partition bool) (*folder, bool
 		return nil, made, err
 	}
 	if t.Version == 1 && t.Has("cpuset") {
-		if err := copyCpuset(parent, f); err != nil {
+		if err := copyCpuset(parent, f, made); err != nil {
 			_ = f.Close()
 			if made {
 				_ = parent.rmdir(name)
@@ -203,12 +225,13 @@ func (t *Tree) child(parent *folder, name string, partition bool) (*folder, bool
 	return f, made, nil
 }
 
-// addLeaf makes the child that holds the processes of a domain; inherits tells that it needs the controllers.
-func (f *folder) addLeaf(inherits bool) error {
-	if err := f.write("cgroup.max.descendants", guestGroups); err != nil {
+// addLeaf makes the child of a folder beneath f, or of f, that holds the processes of a domain; inherits tells that it needs the
+// controllers, which only f itself can give.
+func (f *folder) addLeaf(group string, inherits bool) error {
+	if err := f.write(path.Join(group, "cgroup.max.descendants"), guestGroups); err != nil {
 		return err
 	}
-	if err := f.write("cgroup.max.depth", guestDepth); err != nil {
+	if err := f.write(path.Join(group, "cgroup.max.depth"), guestDepth); err != nil {
 		return err
 	}
 	if inherits {
@@ -216,7 +239,7 @@ func (f *folder) addLeaf(inherits bool) error {
 			return err
 		}
 	}
-	_, err := f.mkdir(Leaf, folderMode)
+	_, err := f.mkdir(path.Join(group, Leaf), folderMode)
 	return err
 }
 

@@ -98,25 +98,25 @@ func devices1(f *folder, l Limits) error {
 			return err
 		}
 	}
+	var allow, deny []string
 	for _, k := range keys {
-		if err := f.changeDevice("devices.allow", k, wanted[k]&^have[k]); err != nil {
-			return err
-		}
+		allow = addRule(allow, k, wanted[k]&^have[k])
 	}
 	for k, access := range have {
-		if err := f.changeDevice("devices.deny", k, access&^wanted[k]); err != nil {
-			return err
-		}
+		deny = addRule(deny, k, access&^wanted[k])
 	}
-	return nil
+	if err := f.writeEach("devices.allow", allow); err != nil {
+		return err
+	}
+	return f.writeEach("devices.deny", deny)
 }
 
-// changeDevice writes a rule, if there is something to be said.
-func (f *folder) changeDevice(file string, k deviceKey, access int32) error {
+// addRule adds a rule, if there is something to be said.
+func addRule(rules []string, k deviceKey, access int32) []string {
 	if access == 0 {
-		return nil
+		return rules
 	}
-	return f.write(file, DeviceRule{Type: k.kind, Major: k.major, Minor: k.minor, Access: accessText(access)}.String())
+	return append(rules, DeviceRule{Type: k.kind, Major: k.major, Minor: k.minor, Access: accessText(access)}.String())
 }
 
 // parseDevices reads a list of allowed devices; open is one that allows everything.

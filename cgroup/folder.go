@@ -129,18 +129,27 @@ func (f *folder) read(name string) (string, error) {
 // write writes a value to a control file, in one write as the kernel wants it. Some files (memory.limit_in_bytes) do nothing
 // but say EINTR while a signal is pending, be it one that is handled with SA_RESTART, as those by which the Go runtime stops its
 // threads are.
-func (f *folder) write(name, value string) error {
+func (f *folder) write(name, value string) error { return f.writeEach(name, []string{value}) }
+
+// writeEach writes values to a control file that takes one at a time, until one is refused.
+func (f *folder) writeEach(name string, values []string) error {
+	if len(values) == 0 {
+		return nil
+	}
 	fd, err := f.open(name, unix.O_WRONLY)
-	if err == nil {
+	if err != nil {
+		return fmt.Errorf("write %q to %s: %w", values[0], f.join(name), err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	for _, value := range values {
 		for {
 			if _, err = unix.Write(fd, []byte(value)); !errors.Is(err, unix.EINTR) {
 				break
 			}
 		}
-		_ = unix.Close(fd)
-	}
-	if err != nil {
-		return fmt.Errorf("write %q to %s: %w", value, f.join(name), err)
+		if err != nil {
+			return fmt.Errorf("write %q to %s: %w", value, f.join(name), err)
+		}
 	}
 	return nil
 }

@@ -302,15 +302,18 @@ func number2(n uint64) string {
 	return strconv.FormatUint(n, 10)
 }
 
-// copyCpuset gives a version 1 cpuset, which begins empty and then takes no process, what its parent has.
-func copyCpuset(parent, child *folder) error {
+// copyCpuset gives a version 1 cpuset, which begins empty and then takes no process, what its parent has. One that is fresh is not
+// looked at.
+func copyCpuset(parent, child *folder, fresh bool) error {
 	for _, name := range []string{"cpuset.cpus", "cpuset.mems"} {
-		have, err := child.read(name)
-		if err != nil {
-			return err
-		}
-		if strings.TrimSpace(have) != "" {
-			continue
+		if !fresh {
+			have, err := child.read(name)
+			if err != nil {
+				return err
+			}
+			if strings.TrimSpace(have) != "" {
+				continue
+			}
 		}
 		value, err := parent.read(name)
 		if err != nil {
