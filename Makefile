@@ -107,7 +107,7 @@ watch-soak: build ## kill davitd RESTARTS times under a client that watches DOMA
 ROUNDS ?= 5
 faults: build ## kill davitd, monitor, keeper and both, fail, hold and abandon each step of everything, ROUNDS times each (needs root; hours)
 	DAVIT_TEST_BIN=$(CURDIR)/bin DAVIT_TEST_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 24h -v $(FAULTFLAGS) \
-	  -run 'TestFaultAtEachStep|TestDescriptorsRunOut|TestProcessesRunOut|TestKilledAtEachStep|TestSweepAfterKill|TestEachStepFails' ./driver/native
+	  -run 'TestFaultAtEachStep|TestEachCallFails|TestDescriptorsRunOut|TestProcessesRunOut|TestKilledAtEachStep|TestSweepAfterKill|TestEachStepFails' ./driver/native
 
 UNITDIR     ?= $(PREFIX)/lib/systemd/system
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d

@@ -89,8 +89,12 @@ func (c *child) awaitExec(a *assembler, lines *lines, p *monitorv1.Process) erro
 	if _, err := lines.await(a, 0); err != nil {
 		return explain(err)
 	}
-	// Behind the name, which may hold anything, are six fields and the flags.
-	text, _ := os.ReadFile("/proc/" + strconv.Itoa(c.pid) + "/stat")
+	// Behind the name, which may hold anything, are six fields and the flags. Whoever cannot read them does not know whether there is an end
+	// to wait for.
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(c.pid) + "/stat")
+	if err != nil {
+		return failed(step{operation: opRun, object: p.GetArgv()[0]}, err)
+	}
 	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
 	if len(fields) > 6 {
 		if flags, _ := strconv.Atoi(fields[6]); flags&neverRan == 0 {

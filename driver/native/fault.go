@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -27,6 +28,9 @@ func startFailed(name, operation string, err error) error {
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("start domain %q: %s: %w", name, operation, err)
+	}
+	if errors.Is(err, os.ErrNoDeadline) { // of a socket that the runtime got no memory of the kernel's to watch, which it does not say
+		err = fmt.Errorf("%w: %w", err, unix.ENOMEM)
 	}
 	e := &domain.Error{
 		Code: codes.FailedPrecondition, Reason: davitv1.ErrorReason_ERROR_REASON_START_FAILED,

@@ -22,6 +22,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(doomVar) != "" {
 		meetDoom()
 	}
+	if os.Getenv(injectVar) != "" {
+		beInjected()
+	}
 	testenv.Main(m)
 }
 

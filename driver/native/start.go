@@ -141,7 +141,7 @@ func (s *start) do(ctx context.Context) error {
 		}
 		begun := time.Now()
 		if err := step.take(ctx); err != nil {
-			return startFailed(s.spec.Definition.GetName(), step.operation, err)
+			return startFailed(s.spec.Definition.GetName(), step.operation, s.i.withLastWords(err))
 		}
 		s.i.phases.took(step.operation, begun)
 	}
@@ -376,6 +376,13 @@ func (s *start) askMonitor(ctx context.Context, ask func() error) error {
 	}
 	s.spawning.Close(ctx)
 	if _, err = s.d.findKeeper(ctx, s.spawning.Keeper()); err != nil {
+		return err
+	}
+	// It may be there, and not be able to say that it has started one.
+	if err = s.d.killMonitor(ctx, s.spec.UUID); err != nil {
+		return err
+	}
+	if err = s.d.waitReaped(ctx, s.spec.UUID); err != nil {
 		return err
 	}
 	_ = s.i.monitor.Close()

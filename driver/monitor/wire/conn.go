@@ -66,6 +66,10 @@ func NewConn(fd int) (*Conn, error) {
 	}
 	file := os.NewFile(uintptr(fd), "socket")
 	raw, err := file.SyscallConn()
+	if err == nil && errors.Is(file.SetDeadline(time.Time{}), os.ErrNoDeadline) {
+		// The runtime watches what it can, and keeps why it could not to itself: the kernel had no memory, or no watch more for this user.
+		err = fmt.Errorf("watch it: %w", unix.ENOMEM)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("use socket: %w", err), file.Close())
 	}
