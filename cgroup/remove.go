@@ -187,6 +187,9 @@ func (f *folder) walk(at string, depth int, visit func(Path)) error {
 	return nil
 }
 
+// sweepTime is how long a group that is swept may take to die.
+const sweepTime = 20 * time.Second
+
 // Sweep kills and removes every group whose name has a prefix, except those that keep says to, and the folders of partitions
 // that davit made and nobody uses, whoever left them. It goes on after an error.
 func (h *Hierarchy) Sweep(ctx context.Context, namePrefix string, keep func(Path) bool) error {
@@ -200,16 +203,22 @@ func (h *Hierarchy) Sweep(ctx context.Context, namePrefix string, keep func(Path
 			continue
 		}
 		g := &Group{h: h, path: p}
-		if err := g.Kill(ctx); err != nil && !errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, err)
-			continue
-		}
-		errs = append(errs, g.Remove(ctx))
+		errs = append(errs, g.sweep(ctx))
 	}
 	for _, t := range h.Trees {
 		errs = append(errs, t.root.sweepPartitions(partitionDepth))
 	}
 	return errors.Join(errs...)
+}
+
+// sweep kills and removes a group, unless a process of it cannot die: then it is there for the next sweep, and holds up no other.
+func (g *Group) sweep(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, sweepTime)
+	defer cancel()
+	if err := g.Kill(ctx); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return g.Remove(ctx)
 }
 
 // sweepPartitions removes, from the lowest up, the folders of partitions that davit made and that are empty: those of a

@@ -92,6 +92,6 @@ const MaxViolations = maxViolations
 func Conditions() []Condition {
 	return []Condition{
 		Absent, offUnknown, offShutdown, offDestroyed, offCrashed, offFailed, offDaemon, crashedPanicked,
-		Starting, runningBooted, runningUnpaused, runningCrashed, pausedUser, shutdownUser,
+		Starting, runningBooted, runningUnpaused, runningCrashed, pausedUser, shutdownUser, Lingering,
 	}
 }

@@ -22,6 +22,8 @@ var (
 	Absent = Condition{}
 	// Starting is a domain whose init does not run yet.
 	Starting = Condition{davitv1.DomainState_DOMAIN_STATE_PAUSED, davitv1.DomainReason_DOMAIN_REASON_PAUSED_STARTING_UP}
+	// Lingering is a domain that was destroyed and cannot end yet.
+	Lingering = Condition{davitv1.DomainState_DOMAIN_STATE_SHUTDOWN, davitv1.DomainReason_DOMAIN_REASON_SHUTDOWN_STUCK}
 )
 
 // Active tells whether something of the domain runs, or is being started.
@@ -87,6 +89,8 @@ const (
 	Restarted
 	// Rebooted: init runs again after a reboot, or after a power-off where on_poweroff says restart.
 	Rebooted
+	// Stuck: it was destroyed, and a process of it cannot die yet; the end follows.
+	Stuck
 	// Lost: its supervisor was lost, or a restart failed; nothing follows.
 	Lost
 	// FoundStopped: the daemon, when it started, found no trace of what should run.
@@ -99,7 +103,7 @@ var actionNames = map[Action]string{
 	Reboot: "reboot", Destroy: "destroy", Suspend: "suspend", Resume: "resume",
 	Started: "started", StartedPaused: "started paused", StartFailed: "start failed", PoweredOff: "powered off",
 	Crashed: "crashed", CrashedRestarting: "crashed, restarting", Restarted: "restarted", Rebooted: "rebooted",
-	Lost: "lost", FoundStopped: "found stopped",
+	Stuck: "stuck", Lost: "lost", FoundStopped: "found stopped",
 }
 
 // String is the action in words.
@@ -114,7 +118,7 @@ func (a Action) String() string {
 func Actions() []Action {
 	return []Action{
 		Define, Redefine, Undefine, Create, Start, Shutdown, Reboot, Destroy, Suspend, Resume,
-		Started, StartedPaused, StartFailed, PoweredOff, Crashed, CrashedRestarting, Restarted, Rebooted, Lost, FoundStopped,
+		Started, StartedPaused, StartFailed, PoweredOff, Crashed, CrashedRestarting, Restarted, Rebooted, Stuck, Lost, FoundStopped,
 	}
 }
 

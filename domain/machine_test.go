@@ -28,7 +28,8 @@ var columns = []column{
 	{"paused (user)", func(c domain.Condition) bool {
 		return c.State == davitv1.DomainState_DOMAIN_STATE_PAUSED && c != domain.Starting
 	}},
-	{"in shutdown", func(c domain.Condition) bool { return c.State == davitv1.DomainState_DOMAIN_STATE_SHUTDOWN }},
+	{"in shutdown (user)", func(c domain.Condition) bool { return c.Reason == davitv1.DomainReason_DOMAIN_REASON_SHUTDOWN_USER }},
+	{"in shutdown (stuck)", func(c domain.Condition) bool { return c.Reason == davitv1.DomainReason_DOMAIN_REASON_SHUTDOWN_STUCK }},
 }
 
 const lifecycleHead = `<!-- Written by go test ./domain -update. -->
@@ -48,6 +49,11 @@ at any moment, also while the guest reboots.
 
 A domain whose monitor is killed stays in its state: another monitor adopts it, and nothing of that is an event. *lost* is a domain whose
 monitor was killed while nothing of it ran any more, or while it was destroyed, and one that could not be started again.
+
+A domain that was destroyed is *in shutdown (stuck)* when a process of it was killed and does not die: the kernel waits for something on its
+behalf, as for a disk or a server of files that does not answer, and nothing can end such a wait from without. destroy answers with the
+error PROCESS_STUCK, which names the process and where it waits, and so does ` + "`davit why`" + `. When the kernel lets the process go, the domain is
+shut off (destroyed) by itself, also if the daemon was restarted meanwhile.
 `
 
 // TestLifecyclePage writes the full table of states and actions and compares it with the page.

@@ -37,6 +37,7 @@ const (
 	isStarting   = "domain is being started"
 	isNotAwaited = "domain is not being started"
 	isEnding     = "domain is being shut down"
+	isStuck      = "domain was destroyed and cannot end yet: a process of it cannot die"
 )
 
 func refuse(why string) rule                { return rule{refuse: why} }
@@ -55,6 +56,7 @@ var (
 	suspended = told{kind: davitv1.LifecycleEventType_LIFECYCLE_EVENT_TYPE_SUSPENDED, detail: davitv1.LifecycleEventDetail_LIFECYCLE_EVENT_DETAIL_SUSPENDED_PAUSED}
 	resumed   = told{kind: davitv1.LifecycleEventType_LIFECYCLE_EVENT_TYPE_RESUMED, detail: davitv1.LifecycleEventDetail_LIFECYCLE_EVENT_DETAIL_RESUMED_UNPAUSED}
 	asked     = told{kind: davitv1.LifecycleEventType_LIFECYCLE_EVENT_TYPE_SHUTDOWN, detail: davitv1.LifecycleEventDetail_LIFECYCLE_EVENT_DETAIL_SHUTDOWN_FINISHED_AFTER_HOST_REQUEST}
+	stuck     = told{kind: davitv1.LifecycleEventType_LIFECYCLE_EVENT_TYPE_SHUTDOWN, detail: davitv1.LifecycleEventDetail_LIFECYCLE_EVENT_DETAIL_SHUTDOWN_STUCK}
 	panicked  = told{kind: davitv1.LifecycleEventType_LIFECYCLE_EVENT_TYPE_CRASHED, detail: davitv1.LifecycleEventDetail_LIFECYCLE_EVENT_DETAIL_CRASHED_PANICKED}
 	ended     = stopped(davitv1.LifecycleEventDetail_LIFECYCLE_EVENT_DETAIL_STOPPED_SHUTDOWN)
 	destroyed = stopped(davitv1.LifecycleEventDetail_LIFECYCLE_EVENT_DETAIL_STOPPED_DESTROYED)
@@ -93,6 +95,8 @@ func lookup(from Condition, a Action) rule {
 		return runningRule(a)
 	case from.State == paused:
 		return pausedRule(a)
+	case from == Lingering:
+		return stuckRule(a)
 	case from.State == shutdown:
 		return shutdownRule(a)
 	}
@@ -179,6 +183,8 @@ func activeRule(a Action) rule {
 		return to(offCrashed, panicked.while(crashedPanicked), died)
 	case CrashedRestarting:
 		return stay(panicked.while(crashedPanicked))
+	case Stuck:
+		return to(Lingering, stuck)
 	case Lost:
 		return to(offFailed, failed)
 	case FoundStopped:
@@ -220,6 +226,20 @@ func shutdownRule(a Action) rule {
 		return refuse(isEnding)
 	default:
 		return runningRule(a)
+	}
+}
+
+// stuckRule: what was destroyed can be destroyed again, and nothing else; it comes to its end whatever its guest did last.
+func stuckRule(a Action) rule {
+	switch a {
+	case Stuck:
+		return stay()
+	case Shutdown, Reboot, Suspend, Resume:
+		return refuse(isStuck)
+	case Restarted, Rebooted:
+		return stay()
+	default:
+		return activeRule(a)
 	}
 }
 

@@ -18,7 +18,7 @@ func TestWords(t *testing.T) {
 		}
 	}
 	for r, want := range map[davitv1.DomainReason]string{
-		0: "unknown", 1: "booted", 2: "unpaused", 3: "crashed", 10: "user", 11: "starting up", 20: "user",
+		0: "unknown", 1: "booted", 2: "unpaused", 3: "crashed", 10: "user", 11: "starting up", 20: "user", 21: "stuck",
 		30: "shutdown", 31: "destroyed", 32: "crashed", 33: "failed", 34: "daemon", 35: "unknown", 40: "panicked",
 	} {
 		if got := domain.ReasonWord(r); got != want {
@@ -27,7 +27,7 @@ func TestWords(t *testing.T) {
 	}
 	want := map[davitv1.LifecycleEventDetail]string{
 		0: "Unknown", 1: "Added", 2: "Updated", 3: "Removed", 4: "Booted", 5: "Paused", 6: "Unpaused", 7: "Shutdown",
-		8: "Destroyed", 9: "Crashed", 10: "Failed", 11: "Finished after host request", 12: "Panicked", 13: "Renamed", 14: "Renamed",
+		8: "Destroyed", 9: "Crashed", 10: "Failed", 11: "Finished after host request", 12: "Panicked", 13: "Renamed", 14: "Renamed", 15: "Stuck",
 	}
 	for n := range davitv1.LifecycleEventDetail_name {
 		d := davitv1.LifecycleEventDetail(n)

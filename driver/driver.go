@@ -18,8 +18,15 @@ import (
 	"io"
 	"time"
 
+	"google.golang.org/grpc/codes"
+
+	"github.com/davitd/davit/domain"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 )
+
+// ErrStuck is the error, for errors.Is, of ending a container a process of which was killed and cannot die, because the kernel waits for
+// something on its behalf.
+var ErrStuck = &domain.Error{Code: codes.FailedPrecondition, Reason: davitv1.ErrorReason_ERROR_REASON_PROCESS_STUCK}
 
 // Driver makes containers.
 type Driver interface {
@@ -164,7 +171,8 @@ type Instance interface {
 	// than some 64 KiB that its caller has not read waits; without a caller the last 64 KiB are kept. The context bounds opening only.
 	Exec(ctx context.Context, exec ExecOptions) (Stream, error)
 	// Kill ends the container by force and returns when no process of it is left; no restart follows. The
-	// Exited and Stopped events come as ever.
+	// Exited and Stopped events come as ever. If a process of it cannot die it fails with [ErrStuck] in good time; the container ends, and
+	// the events come, when that process does.
 	Kill(ctx context.Context) error
 	// Release gives back everything that the host holds for the stopped instance; while it runs it fails with code
 	// FAILED_PRECONDITION. Events that were not acknowledged are lost. It may be called again.

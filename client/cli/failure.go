@@ -156,7 +156,7 @@ func category(e *domain.Error) string {
 	case davitv1.ErrorReason_ERROR_REASON_NAME_IN_USE, davitv1.ErrorReason_ERROR_REASON_UUID_IN_USE,
 		davitv1.ErrorReason_ERROR_REASON_START_FAILED, davitv1.ErrorReason_ERROR_REASON_DEFINITION_CHANGED,
 		davitv1.ErrorReason_ERROR_REASON_MONITOR_LOST, davitv1.ErrorReason_ERROR_REASON_DEVICE_EXISTS,
-		davitv1.ErrorReason_ERROR_REASON_DEVICE_FAILED:
+		davitv1.ErrorReason_ERROR_REASON_DEVICE_FAILED, davitv1.ErrorReason_ERROR_REASON_PROCESS_STUCK:
 		return "operation failed: "
 	case davitv1.ErrorReason_ERROR_REASON_DOCUMENT_MALFORMED, davitv1.ErrorReason_ERROR_REASON_DEFINITION_INVALID:
 		return xmlError

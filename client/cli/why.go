@@ -86,6 +86,8 @@ func (s *story) verdict() string {
 		return "it was started paused and not resumed yet"
 	case davitv1.DomainReason_DOMAIN_REASON_SHUTDOWN_USER:
 		return "it was asked to end and has not ended yet"
+	case davitv1.DomainReason_DOMAIN_REASON_SHUTDOWN_STUCK:
+		return "a user destroyed it, and a process of it cannot die yet"
 	case davitv1.DomainReason_DOMAIN_REASON_SHUTOFF_SHUTDOWN,
 		davitv1.DomainReason_DOMAIN_REASON_SHUTOFF_CRASHED, davitv1.DomainReason_DOMAIN_REASON_CRASHED_PANICKED:
 		return exitWords(s.info.GetExit())

@@ -43,6 +43,8 @@ type container struct {
 	counted   []time.Time   // the restarts that a limit counts, oldest first
 
 	oomKills   uint64
+	stuck      error  // of Kill, while a process cannot die
+	killed     bool   // meanwhile
 	oomAfter   uint64 // sequence of the event before the last OOM kill
 	oomInit    bool   // the OOM killer acted in the life of this init
 	dropReader func() // ends the reader of events

@@ -147,6 +147,10 @@ func (i *instance) Processes(context.Context) ([]*davitv1.Process, error) {
 func (i *instance) Kill(context.Context) error {
 	i.lock()
 	defer i.unlock()
+	if i.c.stuck != nil && !i.c.stopped {
+		i.c.killed = true
+		return i.c.stuck
+	}
 	i.c.kill()
 	return nil
 }

@@ -75,6 +75,15 @@ func (d *Driver) Lose(uuid string) error {
 	})
 }
 
+// Stick makes Kill of a domain fail with err, as when a process cannot die; nil lets it, and what was killed meanwhile dies.
+func (d *Driver) Stick(uuid string, err error) error {
+	return d.with(uuid, func(c *container) {
+		if c.stuck = err; err == nil && c.killed {
+			c.kill()
+		}
+	})
+}
+
 // Vanish removes a domain without a trace, as a reboot of the host does.
 func (d *Driver) Vanish(uuid string) error {
 	return d.with(uuid, func(c *container) { c.remove() })

@@ -44,6 +44,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
@@ -123,6 +124,8 @@ type hooks struct {
 	plan func(*monitorv1.Plan)                   // changes what the monitor is given
 	dev  string                                  // where clocks are looked for
 	usb  string                                  // where USB devices are looked for
+	// stuck is how long what was killed may take to die, if not stuckTime.
+	stuck time.Duration
 }
 
 var (

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -13,6 +14,9 @@ import (
 
 // PlanHook changes what the monitor is given.
 func (d *Driver) PlanHook(f func(*monitorv1.Plan)) { d.hooks.plan = f }
+
+// StuckHook has it asked soon what keeps processes that were killed from dying.
+func (d *Driver) StuckHook(after time.Duration) { d.hooks.stuck = after }
 
 // DevHook has clocks looked for in a folder.
 func (d *Driver) DevHook(dir string) { d.hooks.dev = dir }

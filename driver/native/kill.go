@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/davitd/davit/cgroup"
+	"github.com/davitd/davit/driver"
 	"github.com/davitd/davit/driver/monitor/client"
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
 )
@@ -64,7 +65,7 @@ func (i *instance) Kill(ctx context.Context) error {
 // with it.
 func (i *instance) killProcesses(ctx context.Context) error {
 	if i.group != nil {
-		if err := i.group.Kill(ctx); !gone(err) {
+		if err := i.d.killGroup(ctx, i.spec.Definition.GetName(), i.group); !gone(err) {
 			return err
 		}
 	}
@@ -166,7 +167,9 @@ func (d *Driver) endMonitor(ctx context.Context, folder *os.File, uuid string, g
 		errs = append(errs, d.killMonitor(ctx, uuid))
 	}
 	if group != nil {
-		if err := group.Kill(ctx); err != nil && !gone(err) {
+		if err := d.killGroup(ctx, uuid, group); errors.Is(err, driver.ErrStuck) {
+			return errors.Join(append(errs, err)...) // the keeper is to know of it until it has ended
+		} else if err != nil && !gone(err) {
 			errs = append(errs, err)
 		}
 	}
@@ -300,7 +303,11 @@ func (d *Driver) remove(ctx context.Context, uuid string, folder *os.File, group
 		defer func() { _ = guest.Close() }()
 	}
 	if folder != nil {
-		errs = append(errs, d.endMonitor(ctx, folder, uuid, group))
+		err := d.endMonitor(ctx, folder, uuid, group)
+		if errors.Is(err, driver.ErrStuck) {
+			return err // nothing that it has can be taken away
+		}
+		errs = append(errs, err)
 	}
 	if group != nil {
 		if err := d.step("remove cgroup", func() error { return group.Remove(ctx) }); err != nil && !gone(err) {

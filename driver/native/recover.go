@@ -346,5 +346,9 @@ func (d *Driver) sweepState(ctx context.Context, uuid string, keep []driver.Ref,
 	if err != nil {
 		return err
 	}
-	return d.remove(ctx, uuid, folder, group)
+	err = d.remove(ctx, uuid, folder, group)
+	if errors.Is(err, driver.ErrStuck) {
+		kept[uuid] = true // nobody else may have what it has, until the next sweep
+	}
+	return err
 }

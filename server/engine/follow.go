@@ -208,6 +208,9 @@ func (a *actor) stopped(next snapshot, at time.Time, k driver.Stopped) error {
 	case r.ending == store.EndingCrash:
 		action = domain.Crashed
 	}
+	if next.Condition == domain.Lingering {
+		next.lastError = "" // what kept it from its end
+	}
 	if k.Err != nil {
 		next.lastError = k.Err.Error()
 		a.log.Warn("domain was lost", zap.Error(k.Err))

@@ -326,8 +326,15 @@ func (a *actor) rejoin(ctx context.Context, instance driver.Instance) error {
 	switch {
 	case !a.current.Load().active():
 		return nil
+	case s.Condition == domain.Lingering && now.Running:
+		return nil // all of it was killed, and nothing of it starts again
 	case s.run.ending == store.EndingDestroyed && now.Running:
-		if err := instance.Kill(ctx); err != nil {
+		err := instance.Kill(ctx)
+		if errors.Is(err, driver.ErrStuck) {
+			_ = a.stick(err) // its events tell of it from now on
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 	case now.Running:

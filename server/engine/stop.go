@@ -2,12 +2,14 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/davitd/davit/domain"
+	"github.com/davitd/davit/driver"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 	"github.com/davitd/davit/server/store"
 )
@@ -146,10 +148,29 @@ func (a *actor) destroy(again *definition) error {
 		return err
 	}
 	if err := s.run.instance.Kill(ctx); err != nil {
+		if errors.Is(err, driver.ErrStuck) {
+			return a.stick(err)
+		}
 		a.unmark(s.run.ending)
 		return err
 	}
 	return a.until(ctx, func(s *snapshot) bool { return s.run == nil })
+}
+
+// stick tells of a run that was killed and cannot end yet. That it is the doing of a user stays noted: whenever the driver tells of the end,
+// that is what it was. What was to be started then is not, for whoever asked for it is told that it came to nothing.
+func (a *actor) stick(err error) error {
+	a.drain()
+	next := *a.current.Load()
+	if !next.active() {
+		return nil // it could after all
+	}
+	next.lastError, next.again = err.Error(), nil
+	told := a.turnTo(&next, time.Now(), domain.Stuck)
+	if failed := a.adopt(next, told...); failed != nil {
+		a.log.Warn("store state", zap.Error(failed))
+	}
+	return err
 }
 
 // mark notes how the run will have ended, and what follows.

@@ -88,6 +88,9 @@ const (
 	ErrorReason_ERROR_REASON_DEVICE_FAILED ErrorReason = 27
 	// RESOURCE_EXHAUSTED: the client has or does as much as one may; others are not concerned (metadata: limit, value).
 	ErrorReason_ERROR_REASON_LIMIT_REACHED ErrorReason = 28
+	// FAILED_PRECONDITION: a process of the domain was killed and cannot die, because the kernel waits for something on its behalf; the domain
+	// ends by itself when it does (metadata: pid, command, process_state, waits_in).
+	ErrorReason_ERROR_REASON_PROCESS_STUCK ErrorReason = 29
 )
 
 // Enum value maps for ErrorReason.
@@ -122,6 +125,7 @@ var (
 		26: "ERROR_REASON_DEVICE_BUSY",
 		27: "ERROR_REASON_DEVICE_FAILED",
 		28: "ERROR_REASON_LIMIT_REACHED",
+		29: "ERROR_REASON_PROCESS_STUCK",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":             0,
@@ -153,6 +157,7 @@ var (
 		"ERROR_REASON_DEVICE_BUSY":             26,
 		"ERROR_REASON_DEVICE_FAILED":           27,
 		"ERROR_REASON_LIMIT_REACHED":           28,
+		"ERROR_REASON_PROCESS_STUCK":           29,
 	}
 )
 
@@ -187,7 +192,7 @@ var File_davit_v1_error_proto protoreflect.FileDescriptor
 
 const file_davit_v1_error_proto_rawDesc = "" +
 	"\n" +
-	"\x14davit/v1/error.proto\x12\bdavit.v1*\xdb\a\n" +
+	"\x14davit/v1/error.proto\x12\bdavit.v1*\xfb\a\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dERROR_REASON_DOMAIN_NOT_FOUND\x10\x01\x12\x1c\n" +
@@ -218,7 +223,8 @@ const file_davit_v1_error_proto_rawDesc = "" +
 	"\x1aERROR_REASON_DEVICE_EXISTS\x10\x19\x12\x1c\n" +
 	"\x18ERROR_REASON_DEVICE_BUSY\x10\x1a\x12\x1e\n" +
 	"\x1aERROR_REASON_DEVICE_FAILED\x10\x1b\x12\x1e\n" +
-	"\x1aERROR_REASON_LIMIT_REACHED\x10\x1cB5Z.github.com/davitd/davit/proto/davit/v1;davitv1\x92\x03\x02\b\x02b\beditionsp\xe8\a"
+	"\x1aERROR_REASON_LIMIT_REACHED\x10\x1c\x12\x1e\n" +
+	"\x1aERROR_REASON_PROCESS_STUCK\x10\x1dB5Z.github.com/davitd/davit/proto/davit/v1;davitv1\x92\x03\x02\b\x02b\beditionsp\xe8\a"
 
 var (
 	file_davit_v1_error_proto_rawDescOnce sync.Once

@@ -43,7 +43,7 @@ const (
 	LifecycleEventType_LIFECYCLE_EVENT_TYPE_RESUMED LifecycleEventType = 5
 	// It is no longer active.
 	LifecycleEventType_LIFECYCLE_EVENT_TYPE_STOPPED LifecycleEventType = 6
-	// It was asked to end.
+	// It was asked to end, or cannot end yet.
 	LifecycleEventType_LIFECYCLE_EVENT_TYPE_SHUTDOWN LifecycleEventType = 7
 	// Its init was killed by a signal; STOPPED or STARTED follows.
 	LifecycleEventType_LIFECYCLE_EVENT_TYPE_CRASHED LifecycleEventType = 8
@@ -136,6 +136,8 @@ const (
 	LifecycleEventDetail_LIFECYCLE_EVENT_DETAIL_UNDEFINED_RENAMED LifecycleEventDetail = 13
 	// Defined: under a new name.
 	LifecycleEventDetail_LIFECYCLE_EVENT_DETAIL_DEFINED_RENAMED LifecycleEventDetail = 14
+	// Shutdown: it was destroyed, and a process of it cannot die yet. STOPPED follows when it does.
+	LifecycleEventDetail_LIFECYCLE_EVENT_DETAIL_SHUTDOWN_STUCK LifecycleEventDetail = 15
 )
 
 // Enum value maps for LifecycleEventDetail.
@@ -156,6 +158,7 @@ var (
 		12: "LIFECYCLE_EVENT_DETAIL_CRASHED_PANICKED",
 		13: "LIFECYCLE_EVENT_DETAIL_UNDEFINED_RENAMED",
 		14: "LIFECYCLE_EVENT_DETAIL_DEFINED_RENAMED",
+		15: "LIFECYCLE_EVENT_DETAIL_SHUTDOWN_STUCK",
 	}
 	LifecycleEventDetail_value = map[string]int32{
 		"LIFECYCLE_EVENT_DETAIL_UNSPECIFIED":                          0,
@@ -173,6 +176,7 @@ var (
 		"LIFECYCLE_EVENT_DETAIL_CRASHED_PANICKED":                     12,
 		"LIFECYCLE_EVENT_DETAIL_UNDEFINED_RENAMED":                    13,
 		"LIFECYCLE_EVENT_DETAIL_DEFINED_RENAMED":                      14,
+		"LIFECYCLE_EVENT_DETAIL_SHUTDOWN_STUCK":                       15,
 	}
 )
 
@@ -1435,7 +1439,7 @@ const file_davit_v1_event_proto_rawDesc = "" +
 	"\x1cLIFECYCLE_EVENT_TYPE_RESUMED\x10\x05\x12 \n" +
 	"\x1cLIFECYCLE_EVENT_TYPE_STOPPED\x10\x06\x12!\n" +
 	"\x1dLIFECYCLE_EVENT_TYPE_SHUTDOWN\x10\a\x12 \n" +
-	"\x1cLIFECYCLE_EVENT_TYPE_CRASHED\x10\b*\xc1\x05\n" +
+	"\x1cLIFECYCLE_EVENT_TYPE_CRASHED\x10\b*\xec\x05\n" +
 	"\x14LifecycleEventDetail\x12&\n" +
 	"\"LIFECYCLE_EVENT_DETAIL_UNSPECIFIED\x10\x00\x12(\n" +
 	"$LIFECYCLE_EVENT_DETAIL_DEFINED_ADDED\x10\x01\x12*\n" +
@@ -1452,7 +1456,8 @@ const file_davit_v1_event_proto_rawDesc = "" +
 	";LIFECYCLE_EVENT_DETAIL_SHUTDOWN_FINISHED_AFTER_HOST_REQUEST\x10\v\x12+\n" +
 	"'LIFECYCLE_EVENT_DETAIL_CRASHED_PANICKED\x10\f\x12,\n" +
 	"(LIFECYCLE_EVENT_DETAIL_UNDEFINED_RENAMED\x10\r\x12*\n" +
-	"&LIFECYCLE_EVENT_DETAIL_DEFINED_RENAMED\x10\x0e*\x9d\x01\n" +
+	"&LIFECYCLE_EVENT_DETAIL_DEFINED_RENAMED\x10\x0e\x12)\n" +
+	"%LIFECYCLE_EVENT_DETAIL_SHUTDOWN_STUCK\x10\x0f*\x9d\x01\n" +
 	"\fMetadataType\x12\x1d\n" +
 	"\x19METADATA_TYPE_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19METADATA_TYPE_DESCRIPTION\x10\x01\x12\x17\n" +

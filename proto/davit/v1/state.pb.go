@@ -34,7 +34,7 @@ const (
 	DomainState_DOMAIN_STATE_RUNNING DomainState = 1
 	// It is frozen.
 	DomainState_DOMAIN_STATE_PAUSED DomainState = 2
-	// It was asked to end and has not yet; "in shutdown".
+	// It was asked to end, or destroyed, and has not ended yet; "in shutdown".
 	DomainState_DOMAIN_STATE_SHUTDOWN DomainState = 3
 	// It is not active.
 	DomainState_DOMAIN_STATE_SHUTOFF DomainState = 4
@@ -107,6 +107,8 @@ const (
 	DomainReason_DOMAIN_REASON_PAUSED_STARTING_UP DomainReason = 11
 	// Shutdown: a user asked for it.
 	DomainReason_DOMAIN_REASON_SHUTDOWN_USER DomainReason = 20
+	// Shutdown: it was destroyed, and a process of it cannot die yet.
+	DomainReason_DOMAIN_REASON_SHUTDOWN_STUCK DomainReason = 21
 	// Shut off: init ended by itself, or the guest powered itself off.
 	DomainReason_DOMAIN_REASON_SHUTOFF_SHUTDOWN DomainReason = 30
 	// Shut off: a user destroyed it.
@@ -133,6 +135,7 @@ var (
 		10: "DOMAIN_REASON_PAUSED_USER",
 		11: "DOMAIN_REASON_PAUSED_STARTING_UP",
 		20: "DOMAIN_REASON_SHUTDOWN_USER",
+		21: "DOMAIN_REASON_SHUTDOWN_STUCK",
 		30: "DOMAIN_REASON_SHUTOFF_SHUTDOWN",
 		31: "DOMAIN_REASON_SHUTOFF_DESTROYED",
 		32: "DOMAIN_REASON_SHUTOFF_CRASHED",
@@ -149,6 +152,7 @@ var (
 		"DOMAIN_REASON_PAUSED_USER":        10,
 		"DOMAIN_REASON_PAUSED_STARTING_UP": 11,
 		"DOMAIN_REASON_SHUTDOWN_USER":      20,
+		"DOMAIN_REASON_SHUTDOWN_STUCK":     21,
 		"DOMAIN_REASON_SHUTOFF_SHUTDOWN":   30,
 		"DOMAIN_REASON_SHUTOFF_DESTROYED":  31,
 		"DOMAIN_REASON_SHUTOFF_CRASHED":    32,
@@ -494,7 +498,7 @@ const file_davit_v1_state_proto_rawDesc = "" +
 	"\x13DOMAIN_STATE_PAUSED\x10\x02\x12\x19\n" +
 	"\x15DOMAIN_STATE_SHUTDOWN\x10\x03\x12\x18\n" +
 	"\x14DOMAIN_STATE_SHUTOFF\x10\x04\x12\x18\n" +
-	"\x14DOMAIN_STATE_CRASHED\x10\x05*\xf3\x03\n" +
+	"\x14DOMAIN_STATE_CRASHED\x10\x05*\x95\x04\n" +
 	"\fDomainReason\x12\x1d\n" +
 	"\x19DOMAIN_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cDOMAIN_REASON_RUNNING_BOOTED\x10\x01\x12\"\n" +
@@ -503,7 +507,8 @@ const file_davit_v1_state_proto_rawDesc = "" +
 	"\x19DOMAIN_REASON_PAUSED_USER\x10\n" +
 	"\x12$\n" +
 	" DOMAIN_REASON_PAUSED_STARTING_UP\x10\v\x12\x1f\n" +
-	"\x1bDOMAIN_REASON_SHUTDOWN_USER\x10\x14\x12\"\n" +
+	"\x1bDOMAIN_REASON_SHUTDOWN_USER\x10\x14\x12 \n" +
+	"\x1cDOMAIN_REASON_SHUTDOWN_STUCK\x10\x15\x12\"\n" +
 	"\x1eDOMAIN_REASON_SHUTOFF_SHUTDOWN\x10\x1e\x12#\n" +
 	"\x1fDOMAIN_REASON_SHUTOFF_DESTROYED\x10\x1f\x12!\n" +
 	"\x1dDOMAIN_REASON_SHUTOFF_CRASHED\x10 \x12 \n" +
