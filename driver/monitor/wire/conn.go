@@ -65,11 +65,7 @@ func NewConn(fd int) (*Conn, error) {
 		return nil, errors.Join(fmt.Errorf("set socket non-blocking: %w", err), unix.Close(fd))
 	}
 	file := os.NewFile(uintptr(fd), "socket")
-	raw, err := file.SyscallConn()
-	if err == nil && errors.Is(file.SetDeadline(time.Time{}), os.ErrNoDeadline) {
-		// The runtime watches what it can, and keeps why it could not to itself: the kernel had no memory, or no watch more for this user.
-		err = fmt.Errorf("watch it: %w", unix.ENOMEM)
-	}
+	raw, err := connection(file)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("use socket: %w", err), file.Close())
 	}
@@ -88,6 +84,15 @@ func Take(file *os.File) (*Conn, error) {
 		return nil, fmt.Errorf("use socket: %w", err)
 	}
 	return NewConn(fd)
+}
+
+// connection is a socket as the runtime uses it, which can wait for it. The runtime watches what it can, and keeps why it could not to itself:
+// the kernel had no memory, or no watch more for this user.
+func connection(file *os.File) (syscall.RawConn, error) {
+	if errors.Is(file.SetDeadline(time.Time{}), os.ErrNoDeadline) {
+		return nil, fmt.Errorf("watch it: %w", unix.ENOMEM)
+	}
+	return file.SyscallConn()
 }
 
 // SetDeadline bounds all that is sent and received; the zero time does not.

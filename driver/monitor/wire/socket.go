@@ -87,7 +87,7 @@ func Listen(folder *os.File, name string) (*Listener, error) {
 		return nil, errors.Join(fmt.Errorf("listen on %q: %w", name, err), unix.Close(fd))
 	}
 	file := os.NewFile(uintptr(fd), name)
-	raw, err := file.SyscallConn()
+	raw, err := connection(file)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("listen on %q: %w", name, err), file.Close())
 	}
@@ -105,7 +105,11 @@ func (l *Listener) Accept() (*Conn, error) {
 		fd, err := l.accept()
 		switch {
 		case err == nil:
-			return NewConn(fd)
+			conn, failed := NewConn(fd)
+			if failed == nil {
+				return conn, nil
+			}
+			<-time.After(wantPause) // it was hung up on, as for want of a descriptor
 		case errors.Is(err, unix.ECONNABORTED):
 		case errors.Is(err, unix.ENOMEM), errors.Is(err, unix.ENOBUFS):
 			<-time.After(wantPause)
