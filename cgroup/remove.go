@@ -45,15 +45,7 @@ func (t *Tree) remove(p Path) error {
 	if err != nil {
 		return err
 	}
-	parent, err := t.root.sub(path.Join(parts...))
-	if err != nil {
-		if gone(err) {
-			return nil
-		}
-		return err
-	}
-	defer func() { _ = parent.Close() }()
-	if err := parent.removeAll(p.Name); err != nil {
+	if err := t.root.removeAll(p.String()); err != nil {
 		return err
 	}
 	t.prune(parts)
@@ -90,13 +82,8 @@ func (f *folder) removeAll(name string) error {
 // removes nothing that is in use, so it may run at any time beside others.
 func (t *Tree) prune(parts []string) {
 	for n := len(parts); n > 0; n-- {
-		parent, err := t.root.sub(path.Join(parts[:n-1]...))
-		if err != nil {
-			continue
-		}
-		removed := parent.ours(parts[n-1]) && parent.rmdir(parts[n-1]) == nil
-		_ = parent.Close()
-		if !removed {
+		name := path.Join(parts[:n]...)
+		if !t.root.ours(name) || t.root.rmdir(name) != nil {
 			return
 		}
 	}
@@ -104,19 +91,20 @@ func (t *Tree) prune(parts []string) {
 
 // ours tells whether davit made a partition's folder; one that is gone meanwhile counts, so that pruning goes on above it.
 func (f *folder) ours(name string) bool {
-	sub, err := f.sub(name)
-	if err != nil {
+	var stat unix.Stat_t
+	if err := unix.Fstatat(f.fd, name, &stat, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return gone(err)
 	}
-	defer func() { _ = sub.Close() }()
-	return sub.marked()
+	return marked(&stat)
 }
 
 // marked tells whether davit made a folder as part of a partition.
 func (f *folder) marked() bool {
 	var stat unix.Stat_t
-	return unix.Fstat(f.fd, &stat) == nil && stat.Mode&mark != 0 && stat.Uid == 0
+	return unix.Fstat(f.fd, &stat) == nil && marked(&stat)
 }
+
+func marked(stat *unix.Stat_t) bool { return stat.Mode&mark != 0 && stat.Uid == 0 }
 
 // searchDepth bounds how deep Find looks: a partition and the group in it.
 const searchDepth = partitionDepth + 1
