@@ -48,6 +48,8 @@ type assembler struct {
 	slots  []uintptr
 	used   int
 	labels []uint16
+	// reply is where the parent writes what it tells a child that asks.
+	reply []uintptr
 	// chunks is memory that does not move.
 	chunks [][]byte
 	// hows remembers the open_how structures.
@@ -78,6 +80,7 @@ func freshAssembler(instructions, arguments int) *assembler {
 		steps:  make([]step, 0, usualSteps),
 		slots:  make([]uintptr, slotCount),
 		used:   1,
+		reply:  make([]uintptr, replySlots),
 		labels: make([]uint16, 1, usualLabels),
 		hows:   make(map[[2]uint64]value, 8),
 	}

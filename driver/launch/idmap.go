@@ -2,6 +2,7 @@ package launch
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -44,17 +45,38 @@ func (m idMap) write(pid int, file string) error {
 	return writeProc(strconv.Itoa(pid), file, m.String())
 }
 
-// writeProc writes a file of a process in proc, in one piece.
+// writeProc writes a file of a process in proc, in one piece. Such a file is not to be waited for, which the os package would find
+// out by five calls.
 func writeProc(process, file, text string) error {
-	f, err := os.OpenFile("/proc/"+process+"/"+file, os.O_WRONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	path := "/proc/" + process + "/" + file
+	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err != nil {
-		return err
+		return &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	_, err = f.WriteString(text)
-	if closed := f.Close(); err == nil {
-		err = closed
+	defer func() { _ = unix.Close(fd) }()
+	n, err := unix.Write(fd, []byte(text))
+	if err == nil && n != len(text) {
+		err = io.ErrShortWrite
 	}
-	return err
+	if err != nil {
+		return &os.PathError{Op: "write", Path: path, Err: err}
+	}
+	return nil
+}
+
+// readProc reads the beginning of a file of a process in proc, as much as there is room for.
+func readProc(process, file string, room []byte) ([]byte, error) {
+	path := "/proc/" + process + "/" + file
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer func() { _ = unix.Close(fd) }()
+	n, err := unix.Read(fd, room)
+	if err != nil {
+		return nil, &os.PathError{Op: "read", Path: path, Err: err}
+	}
+	return room[:n], nil
 }
 
 // owner is who owns what is made for a container, as ids of the host: its root, and its group of terminals.

@@ -141,7 +141,7 @@ func (l *launcher) attend(a *assembler, lines *lines, child *child) error {
 	if err = score.raise(child.pid); err != nil {
 		return failed(step{operation: opScore}, err)
 	}
-	if err = lines.answer(reply.bytes()); err != nil {
+	if err = lines.answer(reply.bytes(a.reply)); err != nil {
 		return failed(step{operation: "answer"}, err)
 	}
 	return child.awaitExec(a, lines, l.plan.GetInit())
@@ -290,9 +290,8 @@ const (
 	replySlots  = replyPath + unix.PathMax/8
 )
 
-// bytes is the reply as the child reads it, straight into its slots.
-func (r *reply) bytes() []byte {
-	words := make([]uintptr, replySlots)
+// bytes is the reply as the child reads it, straight into its slots, written into as much memory.
+func (r *reply) bytes(words []uintptr) []byte {
 	words[0], words[1], words[2] = uintptr(r.UID), uintptr(r.GID), uintptr(len(r.Groups))
 	data := unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), 8*replySlots)
 	for i, gid := range r.Groups {

@@ -66,8 +66,12 @@ func emptyCgroup(top *os.File) error {
 		return nil
 	}
 	fd := int(top.Fd())
-	if err := removeCgroups(fd); err != nil {
-		return err
+	// A cgroup has two links, and one more for each cgroup below; whatever says otherwise is looked into.
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil || stat.Nlink != 2 {
+		if err := removeCgroups(fd); err != nil {
+			return err
+		}
 	}
 	// They may be handed down without a cgroup that has them.
 	const file = "cgroup.subtree_control"

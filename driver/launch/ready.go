@@ -62,6 +62,7 @@ func (a *assembler) touch() {
 	clear(a.code[:cap(a.code)])
 	clear(a.args[:cap(a.args)])
 	clear(a.slots[:usualSlots])
+	clear(a.reply)
 	clear(a.memory(chunkSize))
 	a.chunks[0] = a.chunks[0][:0]
 }

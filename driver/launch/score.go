@@ -1,7 +1,6 @@
 package launch
 
 import (
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,7 +21,10 @@ type scores struct {
 
 var score scores
 
-const opScore = "raise score of process where memory lacks"
+const (
+	opScore   = "raise score of process where memory lacks"
+	scoreFile = "oom_score_adj"
+)
 
 // raise raises the score of a child that waits. With or without an error, lower is called later.
 func (s *scores) raise(pid int) error {
@@ -30,7 +32,7 @@ func (s *scores) raise(pid int) error {
 	defer s.Unlock()
 	s.raised++
 	if !s.known {
-		text, err := os.ReadFile("/proc/self/oom_score_adj")
+		text, err := readProc("self", scoreFile, make([]byte, 16))
 		if err != nil {
 			return err
 		}
@@ -53,5 +55,5 @@ func (s *scores) lower() {
 }
 
 func setScore(process string, n int) error {
-	return writeProc(process, "oom_score_adj", strconv.Itoa(n))
+	return writeProc(process, scoreFile, strconv.Itoa(n))
 }

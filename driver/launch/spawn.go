@@ -91,7 +91,7 @@ func (c *child) awaitExec(a *assembler, lines *lines, p *monitorv1.Process) erro
 	}
 	// Behind the name, which may hold anything, are six fields and the flags. Whoever cannot read them does not know whether there is an end
 	// to wait for.
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(c.pid) + "/stat")
+	text, err := readProc(strconv.Itoa(c.pid), "stat", make([]byte, 512))
 	if err != nil {
 		return failed(step{operation: opRun, object: p.GetArgv()[0]}, err)
 	}
