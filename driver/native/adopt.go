@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
@@ -256,16 +257,27 @@ func (i *instance) spawnAdopter(ctx context.Context) error {
 	return i.monitor.Renew(ctx, i.folder)
 }
 
+// logLockTime is how long the log of a monitor may be held by others.
+const logLockTime = 5 * time.Second
+
 // lockedLog opens the log of a monitor. Its lock tells that the domain is there, see [terminalClaim.holds].
 func lockedLog(folder *os.File) (*os.File, error) {
 	log, err := createAt(folder, logName, unix.O_WRONLY|unix.O_APPEND)
 	if err != nil {
 		return nil, err
 	}
-	if err = unix.Flock(int(log.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock %q: %w", log.Name(), err), log.Close())
+	// Whoever looks whether the domain is there has it for a moment.
+	ctx, cancel := context.WithTimeout(context.Background(), logLockTime)
+	defer cancel()
+	for wait := newPatience(); ; {
+		err = unix.Flock(int(log.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return log, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) || wait.next(ctx) != nil {
+			return nil, errors.Join(fmt.Errorf("lock %q: %w", log.Name(), err), log.Close())
+		}
 	}
-	return log, nil
 }
 
 // handOver gives the monitor the plan, and what leads to the cgroups and the logs.

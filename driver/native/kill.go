@@ -31,6 +31,9 @@ func (i *instance) Kill(ctx context.Context) error {
 	i.ending = true
 	i.adopting.Unlock()
 	if err := i.d.step("disarm monitor", func() error { return i.disarm(ctx) }); err != nil {
+		i.adopting.Lock()
+		i.ending = false // nothing was done to it, and it is to have another monitor if it loses this one
+		i.adopting.Unlock()
 		return err
 	}
 	// A restart that was under way when it was disarmed may still make an init, so it is looked again.
@@ -113,15 +116,18 @@ func (i *instance) orSlay(ctx context.Context, ask func(context.Context) error) 
 	brief, cancel := context.WithTimeout(ctx, hangTime)
 	defer cancel()
 	err := ask(brief)
-	if brief.Err() == nil || ctx.Err() != nil || i.supervisor == nil {
+	i.mu.Lock()
+	supervisor := i.supervisor
+	i.mu.Unlock()
+	if brief.Err() == nil || ctx.Err() != nil || supervisor == nil {
 		return err
 	}
 	i.d.log.Warn("the monitor of a domain hangs and is killed", zap.String("uuid", i.spec.UUID))
-	err = unix.PidfdSendSignal(int(i.supervisor.Fd()), unix.SIGKILL, nil, 0)
+	err = unix.PidfdSendSignal(int(supervisor.Fd()), unix.SIGKILL, nil, 0)
 	if err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("kill monitor: %w", err)
 	}
-	return waitPidfd(ctx, i.supervisor)
+	return waitPidfd(ctx, supervisor)
 }
 
 // waitInit waits for the end of the newest init that is known.
@@ -230,9 +236,13 @@ func (d *Driver) killMonitor(ctx context.Context, uuid string) error {
 			return fmt.Errorf("open monitor: %w", err)
 		}
 		pidfd := os.NewFile(uintptr(fd), "pidfd")
-		err = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
-		if err == nil {
-			err = waitPidfd(ctx, pidfd)
+		// The number is the monitor's as long as the keeper, which reaps it, has it.
+		var still bool
+		if still, err = d.hasMonitor(ctx, e); still {
+			err = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+			if err == nil {
+				err = waitPidfd(ctx, pidfd)
+			}
 		}
 		_ = pidfd.Close()
 		if err != nil && !errors.Is(err, unix.ESRCH) {
@@ -240,6 +250,14 @@ func (d *Driver) killMonitor(ctx context.Context, uuid string) error {
 		}
 	}
 	return nil
+}
+
+// hasMonitor tells whether the keeper still has a monitor that it had.
+func (d *Driver) hasMonitor(ctx context.Context, entry *monitorv1.MonitorEntry) (bool, error) {
+	entries, err := d.monitors(ctx)
+	return slices.ContainsFunc(entries, func(e *monitorv1.MonitorEntry) bool {
+		return e.GetUuid() == entry.GetUuid() && e.GetPid() == entry.GetPid()
+	}), err
 }
 
 // forget drops what the keeper holds for a domain.

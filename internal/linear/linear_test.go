@@ -68,17 +68,22 @@ func TestHistoryIsLinearizable(t *testing.T) {
 	for n := range all {
 		all[n] = &caller{client: d.Client(), host: d.Driver, number: n + 1, random: rand.New(rand.NewPCG(uint64(n), 1))}
 	}
-	decided, rounds := 0, 0
+	decided, rounds, journal := 0, 0, &teller{lives: map[string]*life{}}
 	for end := time.Now().Add(duration(t)); rounds == 0 || time.Now().Before(end); rounds++ {
 		if !t.Run(fmt.Sprint("round ", rounds), func(t *testing.T) { decided += play(t, all) }) {
 			return
 		}
+		journal.read(t, all[clients].client)
 	}
 	t.Logf("%d of %d histories in %d rounds were decided", decided, rounds*groups, rounds)
 	if 2*decided < rounds*groups {
 		t.Error("those are too few to say anything")
 	}
-	told(t, all[clients].client)
+	for uuid, l := range journal.lives {
+		if l.on || l.defined {
+			t.Errorf("domain %s is gone, and what was told of it ends with %+v", uuid, *l)
+		}
+	}
 }
 
 // duration is how long to go on.
@@ -152,6 +157,9 @@ func (c *caller) clear() {
 	}
 }
 
+// checkTime is how long an order of a group is looked for. Those that are found are found in much less.
+const checkTime = 20 * time.Second
+
 // check looks for an order of what was asked of one group. To look for one may take for ever: it tells whether it came to an end.
 func check(t *testing.T, group int, history []porcupine.Operation) (decided bool) {
 	t.Helper()
@@ -162,15 +170,15 @@ func check(t *testing.T, group int, history []porcupine.Operation) (decided bool
 		}
 	}
 	m := model()
-	switch porcupine.CheckOperationsTimeout(m, own, testenv.Scale(time.Minute)) {
+	switch porcupine.CheckOperationsTimeout(m, own, testenv.Scale(checkTime)) {
 	case porcupine.Ok:
 		return true
 	case porcupine.Unknown:
-		t.Logf("group %d: no order of %d instants was found in a minute, nor that there is none", group, len(own))
+		t.Logf("group %d: no order of %d instants was found in %v, nor that there is none", group, len(own), checkTime)
 		return false
 	default:
 	}
-	_, info := porcupine.CheckOperationsVerbose(m, own, testenv.Scale(time.Minute))
+	_, info := porcupine.CheckOperationsVerbose(m, own, testenv.Scale(checkTime))
 	picture := filepath.Join(t.ArtifactDir(), fmt.Sprintf("group-%d.html", group))
 	if err := porcupine.VisualizePath(m, info, picture); err != nil {
 		t.Error(err)
@@ -210,37 +218,38 @@ func stuck(m porcupine.Model, info porcupine.LinearizationInfo, own []porcupine.
 		len(longest), len(own), m.DescribeState(state), strings.Join(lines, "\n"))
 }
 
-// told holds what the journal tells to what can happen to a domain: nothing starts twice without an end, ends twice without a
-// start, or is undefined twice, and in the end there is nothing.
-func told(t *testing.T, c *client.Client) {
+// teller holds what the journal tells to what can happen to a domain: nothing starts twice without an end, ends twice without a start, or is
+// undefined twice, and in the end there is nothing.
+type teller struct {
+	lives map[string]*life
+	after *davitv1.EventPosition // nil before the first is read
+}
+
+// read reads what was told since it read last: the journal does not keep what hours bring.
+func (l *teller) read(t *testing.T, c *client.Client) {
 	t.Helper()
 	position, err := c.EventPosition(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	last := position.GetNewest().GetSequence()
-	lives := map[string]*life{}
-	for n, err := range c.Watch(t.Context(), client.WatchOptions{Oldest: true}) {
+	if l.after.GetSequence() >= last {
+		return
+	}
+	for n, err := range c.Watch(t.Context(), client.WatchOptions{After: l.after, Oldest: l.after == nil}) {
 		if err != nil {
 			t.Fatal(err)
 		}
 		if ev := n.Event; ev != nil && ev.GetLifecycle() != nil {
-			l := lives[ev.GetUuid()]
-			if l == nil {
-				l = &life{}
-				lives[ev.GetUuid()] = l
+			if l.lives[ev.GetUuid()] == nil {
+				l.lives[ev.GetUuid()] = &life{}
 			}
-			if why := l.take(ev.GetLifecycle()); why != "" {
+			if why := l.lives[ev.GetUuid()].take(ev.GetLifecycle()); why != "" {
 				t.Errorf("event %d of %s: %s", ev.GetPosition().GetSequence(), ev.GetUuid(), why)
 			}
 		}
-		if n.Position.GetSequence() >= last {
-			break
-		}
-	}
-	for uuid, l := range lives {
-		if l.on || l.defined {
-			t.Errorf("domain %s is gone, and what was told of it ends with %+v", uuid, *l)
+		if l.after = n.Position; l.after.GetSequence() >= last {
+			return
 		}
 	}
 }

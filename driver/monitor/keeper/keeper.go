@@ -3,7 +3,8 @@
 // It is their parent, and as a subreaper the parent of last resort of all that they leave behind: when a monitor is
 // killed, its container's init becomes the keeper's child, and the keeper can say exactly how it ended. It keeps a second
 // copy of each domain's most precious descriptors, init's pidfd and the masters of the consoles, for a monitor that adopts
-// such a container. It does nothing else, so that there is nothing that it could die of.
+// such a container. It does nothing else, so that there is little that it could die of: a signal, or that the kernel has no memory or thread
+// for it.
 //
 // davitd starts it (client.StartKeeper) and it outlives davitd. If it is killed nevertheless, monitors and containers run
 // on; davitd starts another, and the monitors give that one their descriptors again. It is then the parent of none of
