@@ -13,11 +13,15 @@ import (
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 )
 
-// Serve finds the domains again, starts those with autostart, and answers calls until ctx ends; then it lets the calls
-// that are under way finish, for [StopLimit], and closes everything. Domains run on.
+// AdoptionService is the name under which health checks are told whether all domains are found again that ran before the daemon
+// started. The daemon answers before that.
+const AdoptionService = "davit.adoption"
+
+// Serve answers calls until ctx ends, and meanwhile finds the domains again, then starts those with autostart. At the end it lets the
+// calls that are under way finish, for [StopLimit], and closes everything. Domains run on.
 func (s *Server) Serve(ctx context.Context) error {
 	begun := time.Now()
-	err := s.engine.Recover(ctx)
+	err := s.engine.Load()
 	if err == nil {
 		err = s.answer(ctx, begun)
 	}
@@ -37,14 +41,22 @@ func (s *Server) answer(ctx context.Context, begun time.Time) error {
 			})
 		}
 	}
+	s.health.SetServingStatus(AdoptionService, healthv1.HealthCheckResponse_NOT_SERVING)
 	s.setHealth(healthv1.HealthCheckResponse_SERVING)
 	s.log.Info("davitd answers", zap.String("version", s.options.Version), zap.String("instance", s.store.Instance()),
 		zap.String("lib", s.options.Config.Paths.Lib), zap.String("run", s.options.Config.Paths.Run),
-		zap.Duration("recovered_in", time.Since(begun)))
+		zap.Duration("loaded_in", time.Since(begun)))
 	if s.options.Ready != nil {
 		s.options.Ready()
 	}
 	group.Go(func() error {
+		if err := s.engine.Adopt(ctx); err != nil {
+			if ctx.Err() == nil {
+				s.log.Error("find domains again", zap.Error(err))
+			}
+			return nil
+		}
+		s.health.SetServingStatus(AdoptionService, healthv1.HealthCheckResponse_SERVING)
 		if err := s.engine.Autostart(ctx); err != nil && ctx.Err() == nil {
 			s.log.Error("start domains with autostart", zap.Error(err))
 		}

@@ -17,6 +17,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/davitd/davit/client"
 	"github.com/davitd/davit/internal/testenv"
@@ -190,10 +193,34 @@ func newDaemon(cmd *exec.Cmd) *daemon {
 	return d
 }
 
-// launch starts a davitd and waits until it says that it answers.
+// launch starts a davitd and waits until it has found all domains again that ran.
 func (s *site) launch(tb testing.TB, environment ...string) *daemon {
 	tb.Helper()
-	return s.await(tb, s.command(tb, environment...))
+	d := s.await(tb, s.command(tb, environment...))
+	s.awaitAdoption(tb)
+	return d
+}
+
+// awaitAdoption waits until the daemon has found all domains again, or is there no more.
+func (s *site) awaitAdoption(tb testing.TB) {
+	tb.Helper()
+	conn, err := grpc.NewClient("unix:"+s.socket(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	ctx, cancel := context.WithTimeout(tb.Context(), testenv.Scale(2*time.Minute))
+	defer cancel()
+	watch, err := healthv1.NewHealthClient(conn).Watch(ctx, &healthv1.HealthCheckRequest{Service: server.AdoptionService})
+	for err == nil {
+		var now *healthv1.HealthCheckResponse
+		if now, err = watch.Recv(); now.GetStatus() == healthv1.HealthCheckResponse_SERVING {
+			return
+		}
+	}
+	if ctx.Err() != nil {
+		tb.Fatalf("davitd has not found its domains again: %v", err)
+	}
 }
 
 // await starts a davitd that was made and waits until it says that it answers.

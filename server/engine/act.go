@@ -18,6 +18,9 @@ func act[R any](ctx context.Context, e *Engine, ref *davitv1.DomainRef, name str
 			return none, err
 		}
 		result, err := do(ctx, n, name, func(ctx context.Context, a *actor) (R, error) {
+			if unknown := a.seek(ctx); unknown != nil {
+				return none, unknown
+			}
 			switch r := ref.GetRef().(type) {
 			case *davitv1.DomainRef_Id:
 				if a.current.Load().id() != r.Id {
@@ -45,6 +48,9 @@ func claimed[R any](ctx context.Context, e *Engine, def *davitv1.Domain, name st
 			return none, err
 		}
 		result, err := do(ctx, n, name, func(ctx context.Context, a *actor) (R, error) {
+			if unknown := a.seek(ctx); unknown != nil {
+				return none, unknown
+			}
 			if a.name != def.GetName() {
 				return none, errRenamed
 			}

@@ -200,6 +200,11 @@ func (a *actor) resume() error {
 	if a.settleLater(); len(a.owed) > 0 {
 		return nil
 	}
+	if a.found != nil {
+		ctx, cancel := context.WithTimeout(a.engine.aborted, a.engine.jobLimit)
+		defer cancel()
+		return a.seek(ctx)
+	}
 	if ev := a.held; ev != nil {
 		a.held = nil
 		a.follow(*ev, true)

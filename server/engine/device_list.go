@@ -10,7 +10,7 @@ import (
 
 // ListInterfaces tells the network interfaces of a domain, of an active one as they are.
 func (e *Engine) ListInterfaces(ctx context.Context, q *davitv1.ListInterfacesRequest) (*davitv1.ListInterfacesResponse, error) {
-	reporter, def, err := e.reporter(q.GetDomain(), q.GetInactive(), "list interfaces of")
+	reporter, def, err := e.reporter(ctx, q.GetDomain(), q.GetInactive(), "list interfaces of")
 	if err != nil {
 		return nil, err
 	}
@@ -26,7 +26,7 @@ func (e *Engine) ListInterfaces(ctx context.Context, q *davitv1.ListInterfacesRe
 
 // ListBlockDevices tells the disks of a domain, of an active one with what went through them.
 func (e *Engine) ListBlockDevices(ctx context.Context, q *davitv1.ListBlockDevicesRequest) (*davitv1.ListBlockDevicesResponse, error) {
-	reporter, def, err := e.reporter(q.GetDomain(), q.GetInactive(), "list block devices of")
+	reporter, def, err := e.reporter(ctx, q.GetDomain(), q.GetInactive(), "list block devices of")
 	if err != nil {
 		return nil, err
 	}
@@ -42,8 +42,11 @@ func (e *Engine) ListBlockDevices(ctx context.Context, q *davitv1.ListBlockDevic
 
 // reporter is whom to ask about the devices of an active domain; of another one, and where that is asked for, the stored definition
 // tells.
-func (e *Engine) reporter(ref *davitv1.DomainRef, inactive bool, verb string) (driver.DeviceReporter, *davitv1.Domain, error) {
-	_, s, err := e.table.find(ref)
+func (e *Engine) reporter(ctx context.Context, ref *davitv1.DomainRef, inactive bool, verb string) (driver.DeviceReporter, *davitv1.Domain, error) {
+	n, s, err := e.table.find(ref)
+	if err == nil && !inactive {
+		s, err = n.adopted(ctx, verb)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

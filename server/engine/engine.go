@@ -100,6 +100,7 @@ type Engine struct {
 	answers  answers
 	blind    [32]byte // key of the etags of those who may only look
 	sessions sessions
+	boot     boot
 
 	closing chan struct{}   // closed when Close begins
 	aborted context.Context //nolint:containedctx // ends the jobs that Close did not wait for
@@ -130,6 +131,7 @@ func New(o Options) (*Engine, error) {
 	e := &Engine{
 		driver: o.Driver, store: o.Store, journal: o.Journal, host: o.Host, log: o.Logger.Named("engine"),
 		jobLimit: o.JobLimit, parallel: o.Parallel, started: o.Started, closing: make(chan struct{}),
+		boot: newBoot(o.Parallel),
 	}
 	_, _ = rand.Read(e.blind[:]) // never fails
 	e.answers.forget = e.forgetRequest

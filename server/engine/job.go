@@ -12,6 +12,8 @@ type job struct {
 	name string
 	do   func(ctx context.Context, a *actor) error
 
+	entry *entry // where it waits before there is an actor; nil for others
+
 	values context.Context //nolint:containedctx // the caller's values, without its end
 	begun  bool
 	err    error
@@ -81,12 +83,8 @@ func (n *entry) submit(j *job) error {
 	if n.gone {
 		return errGone
 	}
-	if n.actor == nil {
-		if !n.engine.enter() {
-			return shuttingDown()
-		}
-		n.actor = newActor(n)
-		go n.actor.run()
+	if err := n.enact(); err != nil {
+		return err
 	}
 	n.queue = append(n.queue, j)
 	if j.destroys() {
@@ -94,6 +92,29 @@ func (n *entry) submit(j *job) error {
 	}
 	n.actor.rouse()
 	return nil
+}
+
+// enact makes an actor, if there is none. The mutex is held.
+func (n *entry) enact() error {
+	if n.actor != nil {
+		return nil
+	}
+	if !n.engine.enter() {
+		return shuttingDown()
+	}
+	n.actor = newActor(n)
+	go n.actor.run()
+	return nil
+}
+
+// rouse has the jobs begun that wait for nothing but an actor.
+func (n *entry) rouse() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.queue) == 0 {
+		return nil
+	}
+	return n.enact()
 }
 
 // withdraw takes a job back that has not begun. It names the job that was in its way.

@@ -131,8 +131,11 @@ func (n *entry) measure(ctx context.Context) *davitv1.DomainStats {
 	ctx, cancel := context.WithTimeout(ctx, measureLimit)
 	defer cancel()
 	for ctx.Err() == nil {
-		s := n.load()
-		if s == nil {
+		if n.load() == nil {
+			return nil
+		}
+		s, err := n.adopted(ctx, "measure")
+		if err != nil || s.gone {
 			return nil
 		}
 		instance, err := s.instance("measure")

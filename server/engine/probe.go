@@ -10,7 +10,7 @@ import (
 
 // GetDomainStats measures an active domain.
 func (e *Engine) GetDomainStats(ctx context.Context, q *davitv1.GetDomainStatsRequest) (*davitv1.GetDomainStatsResponse, error) {
-	instance, err := e.running(q.GetDomain(), "measure")
+	instance, _, err := e.reach(ctx, q.GetDomain(), "measure")
 	if err != nil {
 		return nil, err
 	}
@@ -23,7 +23,7 @@ func (e *Engine) GetDomainStats(ctx context.Context, q *davitv1.GetDomainStatsRe
 
 // ListProcesses lists the processes of an active domain.
 func (e *Engine) ListProcesses(ctx context.Context, q *davitv1.ListProcessesRequest) (*davitv1.ListProcessesResponse, error) {
-	instance, err := e.running(q.GetDomain(), "list processes of")
+	instance, _, err := e.reach(ctx, q.GetDomain(), "list processes of")
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +36,7 @@ func (e *Engine) ListProcesses(ctx context.Context, q *davitv1.ListProcessesRequ
 
 // ListFilesystems lists what is mounted in an active domain.
 func (e *Engine) ListFilesystems(ctx context.Context, q *davitv1.ListFilesystemsRequest) (*davitv1.ListFilesystemsResponse, error) {
-	instance, err := e.running(q.GetDomain(), "list filesystems of")
+	instance, _, err := e.reach(ctx, q.GetDomain(), "list filesystems of")
 	if err != nil {
 		return nil, err
 	}
@@ -72,15 +72,6 @@ func (e *Engine) SignalProcess(ctx context.Context, q *davitv1.SignalProcessRequ
 			return &davitv1.SignalProcessResponse{}, nil
 		})
 	})
-}
-
-// running gives the instance of an active domain.
-func (e *Engine) running(ref *davitv1.DomainRef, verb string) (driver.Instance, error) {
-	_, s, err := e.table.find(ref)
-	if err != nil {
-		return nil, err
-	}
-	return s.instance(verb)
 }
 
 // instance gives that of the run, or says that there is none.

@@ -7,25 +7,42 @@ import (
 
 	"github.com/davitd/davit/driver"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
-	"github.com/davitd/davit/server/store"
 )
 
 // A driver that reserves things of the host for what is defined is told what that is. What it cannot reserve keeps nothing from being
 // defined: it is told again when the daemon starts.
 
 // reserveAll tells what is defined when the daemon has found it.
-func (e *Engine) reserveAll(ctx context.Context, defs []store.Definition) {
+func (e *Engine) reserveAll(ctx context.Context) {
 	reserver, ok := e.driver.(driver.Reserver)
 	if !ok {
 		return
 	}
-	list := make([]*davitv1.Domain, 0, len(defs))
-	for _, def := range defs {
-		list = append(list, def.Def)
+	const stride = 256
+	list := make([]*davitv1.Domain, 0, stride)
+	tell := func() {
+		if len(list) == 0 {
+			return
+		}
+		if err := reserver.Reserve(ctx, list); err != nil {
+			e.log.Warn("reserve what definitions name", zap.Error(err))
+		}
+		list = list[:0]
 	}
-	if err := reserver.Reserve(ctx, list); err != nil {
-		e.log.Warn("reserve what definitions name", zap.Error(err))
+	for s := range e.table.from("") {
+		if !s.persistent() {
+			continue
+		}
+		def, err := s.stored.open()
+		if err != nil {
+			e.log.Warn("reserve what a definition names", zap.String("uuid", s.uuid), zap.Error(err))
+			continue
+		}
+		if list = append(list, def); len(list) == stride {
+			tell()
+		}
 	}
+	tell()
 }
 
 // reserve tells the definition of a domain, unless it is that of last.
@@ -34,6 +51,11 @@ func (a *actor) reserve(last *snapshot) {
 	now := a.current.Load()
 	if !ok || !now.persistent() || last != nil && last.persistent() && last.stored.etag == now.stored.etag {
 		return
+	}
+	a.engine.boot.mu.RLock()
+	defer a.engine.boot.mu.RUnlock()
+	if !a.engine.boot.told {
+		return // it is told with all others
 	}
 	ctx, cancel := a.brief()
 	defer cancel()
@@ -54,6 +76,11 @@ func (a *actor) unreserve() error {
 	reserver, ok := a.engine.driver.(driver.Reserver)
 	if !ok {
 		return nil
+	}
+	a.engine.boot.mu.RLock()
+	defer a.engine.boot.mu.RUnlock()
+	if !a.engine.boot.told {
+		return nil // the sweep finds it
 	}
 	ctx, cancel := a.brief()
 	defer cancel()

@@ -13,6 +13,9 @@ import (
 // ResetDomain ends a domain by force and starts it again as it ran.
 func (e *Engine) ResetDomain(ctx context.Context, q *davitv1.ResetDomainRequest) (*davitv1.ResetDomainResponse, error) {
 	return once(ctx, e, q, func(ctx context.Context) (*davitv1.ResetDomainResponse, error) {
+		if err := e.awaitSweep(ctx, called(q.GetDomain())); err != nil {
+			return nil, err
+		}
 		return act(ctx, e, q.GetDomain(), "reset domain", func(ctx context.Context, a *actor) (*davitv1.ResetDomainResponse, error) {
 			position, err := a.reset(ctx)
 			if err != nil {
@@ -77,6 +80,9 @@ func (e *Engine) finishResets(ctx context.Context) {
 		}
 		group.Go(func() error {
 			_, err := do(ctx, n, "reset domain", func(ctx context.Context, a *actor) (*davitv1.EventPosition, error) {
+				if err := a.seek(ctx); err != nil {
+					return nil, err
+				}
 				if again := a.current.Load().again; again != nil {
 					return a.renew(ctx, again)
 				}

@@ -37,7 +37,7 @@ const (
 
 // OpenConsole connects to a console of an active domain.
 func (e *Engine) OpenConsole(ctx context.Context, q *davitv1.ConsoleOpen) (*Session, error) {
-	instance, err := e.running(q.GetDomain(), "open console of")
+	instance, _, err := e.reach(ctx, q.GetDomain(), "open console of")
 	if err != nil {
 		return nil, err
 	}
@@ -82,11 +82,7 @@ func (e *Engine) Exec(ctx context.Context, q *davitv1.ExecStart) (*Session, erro
 	if err != nil {
 		return nil, err
 	}
-	_, s, err := e.table.find(q.GetDomain())
-	if err != nil {
-		return nil, err
-	}
-	instance, err := s.instance("run command in")
+	instance, s, err := e.reach(ctx, q.GetDomain(), "run command in")
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +98,7 @@ func (e *Engine) AttachExec(ctx context.Context, q *davitv1.ExecAttach) (*Sessio
 	if q.GetExecId() == "" {
 		return nil, invalid("attach.exec_id", "name the command")
 	}
-	instance, err := e.running(q.GetDomain(), "attach to command in")
+	instance, _, err := e.reach(ctx, q.GetDomain(), "attach to command in")
 	if err != nil {
 		return nil, err
 	}

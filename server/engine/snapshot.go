@@ -46,6 +46,7 @@ type run struct {
 	oomKills uint64
 	oomBase  uint64 // of them, before this init
 	ending   store.Ending
+	sought   bool // it was there before the daemon started, and what became of it is not known yet
 }
 
 // marks say how far a run is told: which of the driver's events the state includes, and how many events of the run are

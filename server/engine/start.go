@@ -19,6 +19,9 @@ func (e *Engine) StartDomain(ctx context.Context, q *davitv1.StartDomainRequest)
 		return e.plan(ctx, q)
 	}
 	return once(arrived(ctx), e, q, func(ctx context.Context) (*davitv1.StartDomainResponse, error) {
+		if err := e.awaitSweep(ctx, called(q.GetDomain())); err != nil {
+			return nil, err
+		}
 		return act(ctx, e, q.GetDomain(), "start domain", func(ctx context.Context, a *actor) (*davitv1.StartDomainResponse, error) {
 			position, err := a.startStored(ctx, q.GetPaused())
 			if err != nil {
@@ -56,6 +59,9 @@ func (e *Engine) CreateDomain(ctx context.Context, q *davitv1.CreateDomainReques
 	return once(arrived(ctx), e, q, func(ctx context.Context) (*davitv1.CreateDomainResponse, error) {
 		def, warnings, err := e.admit(ctx, q.GetSource(), q.GetStrict())
 		if err != nil {
+			return nil, err
+		}
+		if err := e.awaitSweep(ctx, def.GetName()); err != nil {
 			return nil, err
 		}
 		return claimed(ctx, e, def, "create domain", func(ctx context.Context, a *actor) (*davitv1.CreateDomainResponse, error) {
@@ -99,6 +105,9 @@ func (a *actor) start(ctx context.Context, next snapshot, action domain.Action, 
 	phases := newPhases(ctx)
 	to, err := next.next(action)
 	if err != nil {
+		return nil, err
+	}
+	if err = a.engine.awaitSweep(ctx, a.name); err != nil {
 		return nil, err
 	}
 	if _, err = a.settle(); err != nil {

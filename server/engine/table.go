@@ -30,6 +30,7 @@ type entry struct {
 
 	current atomic.Pointer[snapshot]
 	debt    debt
+	found   *finding      // the actor's: what is not looked for yet; nil if there is nothing of that kind
 	settled chan struct{} // closed when the claim is settled, by a first snapshot or by removal
 	removed chan struct{} // closed when the entry is no longer in the table
 	renamed chan struct{} // closed when it has one name again; nil while it has one. The table's mutex guards it
