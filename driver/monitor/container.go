@@ -225,6 +225,13 @@ func (c *Container) live(guest Guest) {
 	var backoff policy.Backoff
 	for begun := time.Now(); ; begun = time.Now() {
 		exit := c.wait(guest)
+		last := c.isDisarmed()
+		var before client.Deposit // the events that were told by then
+		if last {
+			before.Acknowledged, before.Events = c.journal.Kept()
+		} else {
+			c.part(guest, exit, nil)
+		}
 		cause, action := c.verdict(exit)
 		var delay time.Duration
 		tooMany := ""
@@ -234,6 +241,11 @@ func (c *Container) live(guest Guest) {
 			}
 		}
 		c.exited(exit, cause, action, delay)
+		if last {
+			// Nothing is decided by what the keeper has, and whoever ends the domain waits.
+			c.part(guest, exit, &before)
+		}
+		c.recount(exit, cause, action, delay)
 		if tooMany != "" {
 			c.log.Write(logline.Warn, tooMany)
 			c.note(tooMany)
@@ -287,7 +299,7 @@ func (c *Container) measure(b *policy.Backoff, ran time.Duration) (delay time.Du
 	return delay, ""
 }
 
-// wait waits until init ended, and takes what it left.
+// wait waits until init ended.
 func (c *Container) wait(guest Guest) *monitorv1.Exit {
 	exit, err := guest.Wait()
 	if err != nil {
@@ -297,17 +309,26 @@ func (c *Container) wait(guest Guest) *monitorv1.Exit {
 	if exit.GetTimeUnixNs() == 0 {
 		exit.TimeUnixNs = time.Now().UnixNano()
 	}
-	c.keep(func(run *client.Deposit) { run.Exit = exit })
-	for _, each := range c.consoles {
-		each.Detach()
-	}
 	c.mu.Lock()
 	c.guest = nil
 	c.mu.Unlock()
+	return exit
+}
+
+// part keeps how a run ended, with the events as they are, or were, and takes what its guest left.
+func (c *Container) part(guest Guest, exit *monitorv1.Exit, before *client.Deposit) {
+	c.keep(func(run *client.Deposit) {
+		run.Exit = exit
+		if before != nil {
+			run.Acknowledged, run.Events = before.Acknowledged, before.Events
+		}
+	})
+	for _, each := range c.consoles {
+		each.Detach()
+	}
 	if err := guest.Close(); err != nil {
 		c.log.Write(logline.Warn, "closing container failed", logline.Err(err))
 	}
-	return exit
 }
 
 // keep keeps what became of the run of init, with the events as they are.
@@ -329,6 +350,10 @@ func (c *Container) exited(exit *monitorv1.Exit, cause monitorv1.Cause, action m
 	c.tell(&monitorv1.MonitorEvent{Kind: &monitorv1.MonitorEvent_Exited{Exited: &monitorv1.InitExited{
 		Exit: exit, Cause: cause, Action: action, BackoffNs: uint64(delay.Nanoseconds()),
 	}}})
+}
+
+// recount writes down how init ended, behind what it said last.
+func (c *Container) recount(exit *monitorv1.Exit, cause monitorv1.Cause, action monitorv1.Action, delay time.Duration) {
 	attrs := []logline.Attr{
 		logline.String("exit", policy.ExitWords(exit)), logline.String("cause", policy.CauseWord(cause)),
 	}

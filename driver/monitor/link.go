@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"errors"
 	"os"
 	"slices"
 	"sync"
@@ -32,6 +33,7 @@ type link struct {
 	deposit          *client.Deposit
 	held, namespaces []*os.File
 	watched          bool
+	keeper           *client.Keeper // the one that was given something last, nil if it is away
 }
 
 func newLink(folder *os.File, uuid, generation string, log *logline.Log) *link {
@@ -114,31 +116,44 @@ func (l *link) send(what func(context.Context, *client.Keeper) error) {
 	if l.folder == nil {
 		return
 	}
-	keeper, err := l.give(what)
-	if err != nil {
+	if err := l.give(what); err != nil {
 		l.log.Write(logline.Warn, "keeper is away", logline.Err(err))
 	}
 	if !l.watched {
 		l.watched = true
-		go l.watch(keeper)
-	} else if keeper != nil {
-		_ = keeper.Close()
+		go l.watch(l.keeper)
 	}
 }
 
-// give gives the keeper something.
-func (l *link) give(what func(context.Context, *client.Keeper) error) (*client.Keeper, error) {
+// give gives the keeper something, over the connection there is if it is still good.
+func (l *link) give(what func(context.Context, *client.Keeper) error) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), depositTimeout)
 	defer cancel()
+	if l.keeper != nil {
+		err = what(ctx, l.keeper)
+		if _, told := errors.AsType[*wire.Error](err); err == nil || told {
+			return err
+		}
+		l.drop(l.keeper)
+	}
 	keeper, err := client.DialKeeper(ctx, l.folder)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := what(ctx, keeper); err != nil {
+	if err = what(ctx, keeper); err != nil {
 		_ = keeper.Close()
-		return nil, err
+		return err
 	}
-	return keeper, nil
+	l.keeper = keeper
+	return nil
+}
+
+// drop lets go of a keeper.
+func (l *link) drop(keeper *client.Keeper) {
+	if keeper != nil && l.keeper == keeper {
+		_ = keeper.Close()
+		l.keeper = nil
+	}
 }
 
 // giveAll gives the keeper everything.
@@ -158,22 +173,22 @@ func (l *link) giveAll(ctx context.Context, k *client.Keeper) error {
 func (l *link) watch(keeper *client.Keeper) {
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		if keeper != nil {
-			keeper.Gone(context.Background())
-			_ = keeper.Close()
+			keeper.Lost(context.Background())
 			wait = firstRetry
 		}
 		<-time.After(wait)
-		keeper = l.again()
+		keeper = l.again(keeper)
 	}
 }
 
-// again makes the deposit again, if the keeper is there.
-func (l *link) again() *client.Keeper {
+// again makes the deposit again in place of a keeper that is gone, if another is there.
+func (l *link) again(gone *client.Keeper) *client.Keeper {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	keeper, err := l.give(l.giveAll)
-	if err == nil {
-		l.log.Write(logline.Info, "keeper is back")
+	l.drop(gone)
+	if err := l.give(l.giveAll); err != nil {
+		return nil
 	}
-	return keeper
+	l.log.Write(logline.Info, "keeper is back")
+	return l.keeper
 }

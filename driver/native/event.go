@@ -31,6 +31,7 @@ type reader struct {
 	done   chan struct{}
 	woken  chan struct{} // the container was ended by force, or its monitor lost
 	once   sync.Once
+	over   chan struct{} // the monitor told that nothing of it runs or will run
 
 	after uint64 // sequence of the last event that was sent
 	kills uint64 // OOM kills that were told
@@ -48,7 +49,8 @@ func (i *instance) Events(ctx context.Context, after uint64) (<-chan driver.Even
 	i.stopReader()
 	ctx, cancel := context.WithCancel(ctx)
 	r := &reader{
-		i: i, out: make(chan driver.Event), cancel: cancel, done: make(chan struct{}), woken: make(chan struct{}), after: after,
+		i: i, out: make(chan driver.Event), cancel: cancel, after: after,
+		done: make(chan struct{}), woken: make(chan struct{}), over: make(chan struct{}),
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -273,21 +275,29 @@ func (r *reader) deliver(ctx context.Context, ev *monitorv1.MonitorEvent) (over 
 		// The engine learns it from Stopped; the event itself only moves the sequence on.
 		r.after = ev.GetSequence()
 		cause := wire.FromProto(ev.GetRestartFailed().GetError())
-		r.i.end()
+		r.end()
 		return true, startFailed(r.i.spec.Definition.GetName(), "start again", cause)
 	default:
 		return false, nil
 	}
 	if over {
-		// Init was the last of its PID namespace; whatever else is in the cgroup goes too.
-		if err := r.i.killProcesses(ctx); err != nil && ctx.Err() == nil {
-			return true, err
+		// Init was the last of its PID namespace; whatever else is in the cgroup goes too, unless it is killed just now.
+		if !r.i.isBeingEmptied() {
+			if err := r.i.killProcesses(ctx); err != nil && ctx.Err() == nil {
+				return true, err
+			}
 		}
-		r.i.end()
+		r.end()
 	}
 	r.send(ctx, e)
 	r.after = e.Sequence
 	return over, nil
+}
+
+// end marks the instance as ended, and tells who waits for that.
+func (r *reader) end() {
+	r.i.end()
+	close(r.over)
 }
 
 // end marks the instance as one of which nothing runs.

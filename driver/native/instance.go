@@ -46,6 +46,9 @@ type instance struct {
 	ended    bool     // nothing of it runs or will run
 	orphan   *orphan  // its monitor was lost
 	released bool
+	// emptied tells that what was in the cgroup was killed, once no init could follow; emptiers are those who see to that just now.
+	emptied  bool
+	emptiers int
 	// unreserved tells that nothing is to be kept for the domain once this run is released.
 	unreserved bool
 	reader     *reader
@@ -159,6 +162,13 @@ func isOver(s *monitorv1.State) bool {
 func (i *instance) Status(ctx context.Context) (driver.Status, error) {
 	var st driver.Status
 	if i.isReleased() {
+		return st, nil
+	}
+	if i.isEnded() {
+		i.mu.Lock()
+		st.Restarts = i.record.Restarts
+		i.mu.Unlock()
+		st.OOMKills = i.oomKills()
 		return st, nil
 	}
 	state, err := i.observe(ctx)
@@ -286,16 +296,18 @@ func (i *instance) Release(ctx context.Context) error {
 	if i.isReleased() {
 		return nil
 	}
-	state, err := i.observe(ctx)
-	if err != nil && !errors.Is(err, os.ErrClosed) {
-		return err
-	}
-	if !isOver(state) && !i.isEnded() {
-		return i.state("release domain", "it runs")
+	if !i.isEnded() {
+		state, err := i.observe(ctx)
+		if err != nil && !errors.Is(err, os.ErrClosed) {
+			return err
+		}
+		if !isOver(state) && !i.isEnded() {
+			return i.state("release domain", "it runs")
+		}
 	}
 	i.stopReader()
 	i.stopFurnishing()
-	if err := i.d.remove(ctx, i.spec.UUID, i.folder, i.group); err != nil {
+	if err := i.d.remove(ctx, i.rest()); err != nil {
 		return err
 	}
 	i.mu.Lock()

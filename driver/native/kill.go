@@ -14,6 +14,7 @@ import (
 	"github.com/davitd/davit/cgroup"
 	"github.com/davitd/davit/driver"
 	"github.com/davitd/davit/driver/monitor/client"
+	"github.com/davitd/davit/driver/monitor/wire"
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
 )
 
@@ -30,6 +31,7 @@ func (i *instance) Kill(ctx context.Context) error {
 	i.adopting.Lock()
 	i.ending = true
 	i.adopting.Unlock()
+	defer i.emptying()()
 	if err := i.d.step("disarm monitor", func() error { return i.disarm(ctx) }); err != nil {
 		i.adopting.Lock()
 		i.ending = false // nothing was done to it, and it is to have another monitor if it loses this one
@@ -44,6 +46,9 @@ func (i *instance) Kill(ctx context.Context) error {
 		if err := i.d.step("wait for the end", func() error { return i.waitInit(ctx) }); err != nil {
 			return err
 		}
+		if i.isToldEnd(ctx) {
+			break
+		}
 		over, err := i.isOverNow(ctx)
 		if err != nil {
 			return err
@@ -57,11 +62,52 @@ func (i *instance) Kill(ctx context.Context) error {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.ended = true
+	i.ended, i.emptied = true, true
 	if i.reader != nil {
 		i.reader.wake()
 	}
 	return nil
+}
+
+// tellTime is how long a monitor may take to tell of the end by itself before it is asked.
+const tellTime = 20 * time.Millisecond
+
+// isToldEnd waits for the monitor to tell whoever reads events of the end: that takes it no request more. Where nobody reads, or not just
+// now, it has to be asked.
+func (i *instance) isToldEnd(ctx context.Context) bool {
+	i.mu.Lock()
+	r := i.reader
+	i.mu.Unlock()
+	if r == nil {
+		return false
+	}
+	brief, cancel := context.WithTimeout(ctx, tellTime)
+	defer cancel()
+	select {
+	case <-r.over:
+		return true
+	case <-r.done:
+	case <-brief.Done():
+	}
+	return false
+}
+
+// emptying notes that somebody kills what is in the cgroup and sees that nothing is left, until the function that it gives is called.
+func (i *instance) emptying() (done func()) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.emptiers++
+	return func() {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		i.emptiers--
+	}
+}
+
+func (i *instance) isBeingEmptied() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.emptiers > 0
 }
 
 // killProcesses kills what is in the cgroup. If somebody removed that, init alone can still be found, and takes its PID namespace
@@ -164,36 +210,89 @@ func waitPidfd(ctx context.Context, pidfd *os.File) error {
 	}
 }
 
+// rest is what there is of a domain that has ended, or is to end.
+type rest struct {
+	uuid   string
+	folder *os.File      // of its state; nil if there is none
+	group  *cgroup.Group // nil if there is none
+	// monitor and process are the monitor's, if davitd has them: it need not be looked for then.
+	monitor *client.Monitor
+	process *os.File
+	// empty tells that nothing can be in the cgroup any more.
+	empty bool
+}
+
+// rest is that of a run.
+func (i *instance) rest() rest {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	r := rest{uuid: i.spec.UUID, folder: i.folder, group: i.group, empty: i.emptied}
+	if i.orphan == nil {
+		r.monitor, r.process = i.monitor, i.supervisor
+	}
+	return r
+}
+
 // endMonitor ends what runs of a domain: its processes, its monitor, and what the keeper holds for it.
 func (d *Driver) endMonitor(ctx context.Context, folder *os.File, uuid string, group *cgroup.Group) error {
-	err := d.step("end monitor", func() error { return quitMonitor(ctx, folder) })
+	r := rest{uuid: uuid, folder: folder, group: group}
+	return errors.Join(d.dismiss(ctx, r), d.waitGone(ctx, r))
+}
+
+// dismiss is endMonitor, but for a monitor that has said that it ends: that may take it a moment longer.
+func (d *Driver) dismiss(ctx context.Context, r rest) error {
+	err := d.step("end monitor", func() error { return quitMonitor(ctx, r) })
 	var errs []error
-	if err != nil {
+	quitted := err == nil
+	if !quitted {
 		// It never listened, hangs, or was killed: the keeper knows its process.
-		errs = append(errs, d.killMonitor(ctx, uuid))
+		errs = append(errs, d.killMonitor(ctx, r.uuid))
 	}
-	if group != nil {
-		if err := d.killGroup(ctx, uuid, group); errors.Is(err, driver.ErrStuck) {
+	if r.group != nil && !r.empty {
+		if err := d.killGroup(ctx, r.uuid, r.group); errors.Is(err, driver.ErrStuck) {
 			return errors.Join(append(errs, err)...) // the keeper is to know of it until it has ended
 		} else if err != nil && !gone(err) {
 			errs = append(errs, err)
 		}
 	}
 	errs = append(errs, d.step("forget monitor", func() error {
-		return errors.Join(d.waitReaped(ctx, uuid), d.forget(ctx, uuid))
+		var err error
+		if !quitted {
+			err = d.waitReaped(ctx, r.uuid) // it may have given the keeper something with its last breath
+		}
+		return errors.Join(err, d.forget(ctx, r.uuid))
 	}))
 	return errors.Join(errs...)
 }
 
-// quitMonitor asks the monitor in a state folder to end.
-func quitMonitor(ctx context.Context, folder *os.File) error {
+// quitMonitor asks the monitor of a domain to end.
+func quitMonitor(ctx context.Context, r rest) error {
 	ctx, cancel := context.WithTimeout(ctx, hangTime)
 	defer cancel()
-	m, err := client.Dial(ctx, folder)
+	if r.monitor != nil && r.monitor.Quit(ctx, true) == nil {
+		return nil
+	}
+	m, err := client.Dial(ctx, r.folder)
 	if err != nil {
 		return err
 	}
 	return errors.Join(m.Quit(ctx, true), m.Close())
+}
+
+// waitGone waits until the monitor of a domain is no process any more, so that the domain can have another. A keeper of another davit may
+// have to be asked: it refuses another until it has heard of the end.
+func (d *Driver) waitGone(ctx context.Context, r rest) error {
+	if r.process == nil {
+		return d.waitReaped(ctx, r.uuid)
+	}
+	if err := waitPidfd(ctx, r.process); err != nil {
+		return fmt.Errorf("wait for the end of the monitor: %w", err)
+	}
+	k, err := d.runningKeeper(ctx)
+	if k == nil || err != nil || k.Hello().GetVersion() == wire.Version() {
+		return err
+	}
+	return d.waitReaped(ctx, r.uuid)
 }
 
 // waitReaped waits until the keeper has seen the end of a domain's monitor. A keeper that was killed has no monitors.
@@ -314,35 +413,58 @@ func (d *Driver) runningKeeper(ctx context.Context) (*client.Keeper, error) {
 }
 
 // remove removes everything of a domain that has ended, or ends it.
-func (d *Driver) remove(ctx context.Context, uuid string, folder *os.File, group *cgroup.Group) error {
+func (d *Driver) remove(ctx context.Context, r rest) error {
 	var errs []error
-	guest := d.loanNetwork(uuid, folder, group)
+	guest := d.loanNetwork(r.uuid, r.folder, r.group)
 	if guest != nil {
 		defer func() { _ = guest.Close() }()
 	}
-	if folder != nil {
-		err := d.endMonitor(ctx, folder, uuid, group)
+	if r.folder != nil {
+		err := d.dismiss(ctx, r)
 		if errors.Is(err, driver.ErrStuck) {
 			return err // nothing that it has can be taken away
 		}
 		errs = append(errs, err)
 	}
-	if group != nil {
-		if err := d.step("remove cgroup", func() error { return group.Remove(ctx) }); err != nil && !gone(err) {
+	if r.group != nil {
+		if err := d.step("remove cgroup", func() error { return r.removeGroup(ctx) }); err != nil && !gone(err) {
 			errs = append(errs, err)
 		}
 	}
-	if err := d.step("release host ids", func() error { return d.ids.release(uuid) }); err != nil {
+	if err := d.step("release host ids", func() error { return d.ids.release(r.uuid) }); err != nil {
 		// Nobody else gets them before; the next sweep gives them back.
-		d.log.Warn("host ids of a domain that has ended stay taken", zap.String("uuid", uuid), zap.Error(err))
+		d.log.Warn("host ids of a domain that has ended stay taken", zap.String("uuid", r.uuid), zap.Error(err))
 	}
-	errs = append(errs, d.step("give back log files", func() error { return d.releaseTerminals(uuid) }))
-	errs = append(errs, d.step("forget interfaces", func() error { return d.forgetInterfaces(ctx, folder, guest) }))
+	errs = append(errs, d.step("give back log files", func() error { return d.releaseTerminals(r.uuid) }))
+	errs = append(errs, d.step("forget interfaces", func() error { return d.forgetInterfaces(ctx, r.folder, guest) }))
+	if r.folder != nil {
+		errs = append(errs, d.waitGone(ctx, r))
+	}
 	if err := errors.Join(errs...); err != nil {
 		// The record stays, so that the next sweep finds what is left.
 		return err
 	}
-	return d.step("remove state folder", func() error { return d.states.remove(uuid) })
+	return d.step("remove state folder", func() error { return d.states.remove(r.uuid) })
+}
+
+// emptyTime is how long a cgroup that is empty may stay busy before its processes are killed nevertheless.
+const emptyTime = 100 * time.Millisecond
+
+// removeGroup removes the cgroup.
+func (r rest) removeGroup(ctx context.Context) error {
+	if !r.empty {
+		return r.group.Remove(ctx)
+	}
+	brief, cancel := context.WithTimeout(ctx, emptyTime)
+	err := r.group.Remove(brief)
+	cancel()
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	if err = r.group.Kill(ctx); err != nil && !gone(err) {
+		return err
+	}
+	return r.group.Remove(ctx)
 }
 
 // patience waits longer each time, from a fraction of a millisecond, for what nobody tells.

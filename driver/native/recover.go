@@ -76,7 +76,7 @@ func (d *Driver) reopen(ctx context.Context, spec driver.Spec) (*instance, error
 		return nil, err
 	}
 	if !r.Complete && (i.group == nil || !alive) {
-		err = d.remove(ctx, spec.UUID, folder, i.group)
+		err = d.remove(ctx, rest{uuid: spec.UUID, folder: folder, group: i.group})
 		i.letGo()
 		return nil, err
 	}
@@ -346,7 +346,7 @@ func (d *Driver) sweepState(ctx context.Context, uuid string, keep []driver.Ref,
 	if err != nil {
 		return err
 	}
-	err = d.remove(ctx, uuid, folder, group)
+	err = d.remove(ctx, rest{uuid: uuid, folder: folder, group: group})
 	if errors.Is(err, driver.ErrStuck) {
 		kept[uuid] = true // nobody else may have what it has, until the next sweep
 	}

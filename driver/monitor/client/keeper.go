@@ -36,6 +36,9 @@ func (k *Keeper) Close() error { return k.peer.close() }
 // Gone waits until the keeper is gone, or ctx ends.
 func (k *Keeper) Gone(ctx context.Context) { k.peer.gone(ctx) }
 
+// Lost is Gone for who makes requests now and then, which go over the same connection. A request that fails must be the last.
+func (k *Keeper) Lost(ctx context.Context) { k.peer.lost(ctx) }
+
 // Spawn says which monitor to start.
 type Spawn struct {
 	// UUID of the domain, and generation of its start.

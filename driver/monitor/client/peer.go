@@ -201,6 +201,23 @@ func (p *peer) gone(ctx context.Context) {
 	_ = conn.Close()
 }
 
+// lost is gone, over a connection that serves requests meanwhile.
+func (p *peer) lost(ctx context.Context) {
+	conn, err := p.take(ctx)
+	if err != nil {
+		return
+	}
+	watch, err := conn.Duplicate()
+	if err != nil {
+		_ = during(ctx, conn, func() error { conn.Hangup(); return nil })
+		_ = conn.Close()
+		return
+	}
+	p.release(conn)
+	_ = during(ctx, watch, func() error { watch.Lost(); return nil })
+	_ = watch.Close()
+}
+
 // close drops the connections.
 func (p *peer) close() error {
 	p.mu.Lock()

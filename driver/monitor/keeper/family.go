@@ -62,6 +62,9 @@ type spawn struct {
 func (f *family) bear(s spawn) (process *program.Process, spare bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.monitors[s.uuid] != nil {
+		f.harvest() // it may be dead, and the word of it on its way
+	}
 	if m := f.monitors[s.uuid]; m != nil {
 		return nil, false, refuse("start monitor", s.uuid, monitorv1.ErrorKind_ERROR_KIND_BUSY,
 			fmt.Sprintf("process %d is its monitor", m.pid))
@@ -108,6 +111,10 @@ func (f *family) disown(uuid string, process *program.Process) error {
 func (f *family) reap() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.harvest()
+}
+
+func (f *family) harvest() {
 	for {
 		// Who is dead is asked before it is reaped: an init must be reaped by its pidfd, for its number alone could be
 		// another's by now.

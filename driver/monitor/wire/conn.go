@@ -273,6 +273,24 @@ func (c *Conn) Hangup() bool {
 	return err != nil || peekErr != nil || n == 0
 }
 
+// Duplicate is the same connection, to wait on with [Conn.Lost] while the other one is used.
+func (c *Conn) Duplicate() (*Conn, error) {
+	file, err := Duplicate(c.file)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("use socket: %w", err), file.Close())
+	}
+	return &Conn{file: file, raw: raw}, nil
+}
+
+// Lost waits until the other side hangs up, and reads nothing. Somebody else may receive meanwhile, over a duplicate.
+func (c *Conn) Lost() {
+	_ = c.raw.Read(func(fd uintptr) bool { return isHungUp(fd) })
+}
+
 // HungUp tells whether the other side is gone, also when what it said before is still unread.
 func (c *Conn) HungUp() bool { return hungUpOn(c.raw) }
 
@@ -284,12 +302,14 @@ func HungUp(socket *os.File) bool {
 
 func hungUpOn(raw syscall.RawConn) bool {
 	gone := false
-	err := raw.Control(func(fd uintptr) {
-		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
-		n, err := unix.Poll(poll, 0)
-		gone = err == nil && n > 0 && poll[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
-	})
+	err := raw.Control(func(fd uintptr) { gone = isHungUp(fd) })
 	return gone || err != nil
+}
+
+func isHungUp(fd uintptr) bool {
+	poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+	n, err := unix.Poll(poll, 0)
+	return err == nil && n > 0 && poll[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
 }
 
 // Peer tells who the other side was when it connected, or listened.
