@@ -76,6 +76,8 @@ func mayBeIgnored(s syscall.Signal) bool {
 	return signal.Ignored(s) || slices.Contains([]syscall.Signal{
 		syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM,
 		syscall.SIGCONT, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU,
+		// Those of C libraries, which whoever started davitd may have left ignored.
+		32, 33, 34,
 	}, s)
 }
 

@@ -58,7 +58,7 @@ func TestChildIgnoresAndHandlesNoSignal(t *testing.T) {
 		prepare func()
 	}{
 		{"begun ignoring some", func() {
-			for _, s := range []syscall.Signal{unix.SIGCONT, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU} {
+			for _, s := range []syscall.Signal{unix.SIGCONT, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, 32, 33, 34} {
 				begunIgnoring(t, s)
 			}
 		}},
