@@ -295,6 +295,7 @@ func (f *family) list() []*monitorv1.MonitorEntry {
 func (f *family) needed() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.harvest() // who asks may have seen the last monitor die before we were told
 	if n := len(f.monitors); n > 0 {
 		return fmt.Sprintf("there are %d monitors", n)
 	}
