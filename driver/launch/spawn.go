@@ -20,6 +20,8 @@ import (
 type child struct {
 	pid   int
 	pidfd *os.File
+	// fd is where the kernel puts the number of the pidfd: on the heap, as the kernel has its address, and a stack may move.
+	fd int32
 	// machine and stack are what a child that shares our memory works with.
 	machine *machine
 	stack   []byte
@@ -57,19 +59,18 @@ const everyChild = unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND
 
 // clone makes the process.
 func (c *child) clone(a *assembler, lines *lines, args *cloneArgs, fork func(*cloneArgs, *machine) (uintptr, syscall.Errno)) error {
-	pidfd := new(int32)
 	args.flags |= everyChild
-	args.pidFD = uint64(uintptr(unsafe.Pointer(pidfd)))
+	args.pidFD = uint64(uintptr(unsafe.Pointer(&c.fd)))
 	pid, errno := fork(args, c.machine)
-	runtime.KeepAlive(pidfd)
+	runtime.KeepAlive(c)
 	a.keepAlive()
 	if errno != 0 {
 		return errno
 	}
 	lines.closeChildEnds()
 	// Waiting for it then holds no thread.
-	_ = unix.SetNonblock(int(*pidfd), true)
-	c.pid, c.pidfd = int(pid), os.NewFile(uintptr(*pidfd), "pidfd")
+	_ = unix.SetNonblock(int(c.fd), true)
+	c.pid, c.pidfd = int(pid), os.NewFile(uintptr(c.fd), "pidfd")
 	return nil
 }
 
