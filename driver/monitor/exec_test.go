@@ -2,6 +2,7 @@ package monitor_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -9,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/davitd/davit/driver/monitor/client"
 	"github.com/davitd/davit/driver/monitor/session"
@@ -57,6 +60,64 @@ func TestExec(t *testing.T) {
 		if _, err := d.Exec(d.house.ctx, exec); wire.KindOf(err) != monitorv1.ErrorKind_ERROR_KIND_INVALID {
 			t.Errorf("%s: %v, want invalid", name, err)
 		}
+	}
+}
+
+// A command beside init has what init has, and its own variables in the place of those of the same name.
+func TestExecBeside(t *testing.T) {
+	d := nativeHouse(t).spawn(t, uuid)
+	plan := guestPlan(newRoot(t), nil, "/bin/guest", "pause")
+	plan.Init.Env = []string{"PATH=/bin", "A=init", "B=init"}
+	plan.Init.Capabilities, plan.Init.NoNewPrivs = 1<<unix.CAP_KILL, true
+	started, err := d.Start(d.house.ctx, plan, client.Cgroups{}, client.Logs{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = started.Pidfd.Close() }()
+	words := []string{"/bin/guest", "env", "--", "id", "--", "cwd", "--", "status", "NoNewPrivs", "CapBnd"}
+	got := finish(d.exec(&monitorv1.Exec{Id: "x", Beside: true, Process: &monitorv1.Process{
+		Argv: words, Env: []string{"B=own", "C=own"}, Cwd: "/bin", User: "+7", Group: "+8", Console: 1,
+	}}))
+	for _, want := range []string{
+		"env PATH=/bin\nenv A=init\nenv B=own\nenv C=own\n", "cwd /bin\n", "CapBnd 0000000000000020\n", "NoNewPrivs 1\n",
+	} {
+		if !strings.Contains(got.stdout, want) || got.err != nil || got.exit != "code 0" {
+			t.Errorf("it says %+v, not %q", got, want)
+		}
+	}
+}
+
+// A connection serves requests again when the command that it was a stream of has ended, whatever was sent to that meanwhile.
+func TestExecAgain(t *testing.T) {
+	d := running(t)
+	for i := range 20 {
+		stream := d.exec(&monitorv1.Exec{Id: "x", Stdin: true}, "/bin/sh", "-c", "echo out; exit 3")
+		if got := finish(stream); got.stdout != "out\n" || got.exit != "code 3" || got.err != nil {
+			t.Fatalf("%d: %+v", i, got)
+		}
+		if err := stream.Resize(1, 1); err != nil { // it is refused while the command runs
+			t.Fatal(err)
+		}
+		if err := stream.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := stream.CloseSend(); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("send after the end: %v, want closed", err)
+		}
+		state, pidfd, err := d.State(d.house.ctx)
+		if err != nil || state.GetPhase() != monitorv1.Phase_PHASE_RUNNING {
+			t.Fatalf("%d: %v, %v", i, state, err)
+		}
+		_ = pidfd.Close()
+	}
+	sockets := 0
+	for _, what := range descriptorsOf(t, d.pid) {
+		if strings.HasPrefix(what, "socket:") {
+			sockets++
+		}
+	}
+	if sockets > 10 {
+		t.Errorf("the monitor has %d sockets", sockets)
 	}
 }
 

@@ -3,10 +3,12 @@ package monitor
 import (
 	"errors"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/davitd/davit/driver/monitor/console"
 	"github.com/davitd/davit/driver/monitor/logline"
+	"github.com/davitd/davit/driver/monitor/session"
 	"github.com/davitd/davit/driver/monitor/wire"
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
 )
@@ -86,7 +88,8 @@ func (m *monitor) serveConsole(conn *wire.Conn, open *monitorv1.OpenConsole) {
 	if conn.Send(&monitorv1.StreamOutput{Output: &monitorv1.StreamOutput_Opened{Opened: opened}}) != nil {
 		return
 	}
-	m.both(conn, a.Close, func(input *monitorv1.StreamInput) error { return typeIn(a, input) }, func() error {
+	f := &flow{conn: conn}
+	f.both(a.Close, func(input *monitorv1.StreamInput) error { return typeIn(a, input) }, func() error {
 		return sendConsole(conn, a)
 	})
 }
@@ -126,62 +129,100 @@ func sendConsole(conn *wire.Conn, a *console.Attachment) error {
 	}
 }
 
-// serveExec connects a caller to a command.
-func (m *monitor) serveExec(conn *wire.Conn, exec *monitorv1.Exec) {
+// serveExec connects a caller to a command, and tells whether the caller has said that requests follow.
+func (m *monitor) serveExec(conn *wire.Conn, exec *monitorv1.Exec) (again bool) {
 	a, err := m.container.Exec(exec)
 	if err != nil {
 		sendError(conn, err)
-		return
+		return false
 	}
 	defer a.Close()
 	opened := &monitorv1.StreamOutput{Output: &monitorv1.StreamOutput_Opened{Opened: a.Opened()}}
 	if conn.Send(opened) != nil {
-		return
+		return false
 	}
-	m.both(conn, a.Close, a.Handle, func() error {
-		for {
-			output, err := a.Receive()
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			if err == nil {
-				err = conn.Send(output)
-			}
-			if err != nil {
-				return err
-			}
+	f := &flow{conn: conn}
+	return f.both(a.Close, a.Handle, func() error { return f.sendAll(a) })
+}
+
+// sendAll sends what a command says, to its end.
+func (f *flow) sendAll(a *session.Attachment) error {
+	for {
+		outputs, last, err := a.ReceiveAll()
+		if err != nil {
+			return err
 		}
-	})
+		if last {
+			// Another may attach as soon as the caller knows of the end.
+			f.end()
+			a.Close()
+		}
+		if err = wire.SendAll(f.conn, outputs); err != nil || last {
+			return err
+		}
+	}
 }
 
-// both runs the two directions of a stream until either ends. leave is called when the caller is gone, also while handle
-// waits.
-func (m *monitor) both(conn *wire.Conn, leave func(), handle func(*monitorv1.StreamInput) error, send func() error) {
-	received := make(chan struct{})
+// A flow is a stream in both directions. Once it has ended, what the caller still sends until it has heard that is nobody's, and no error:
+// an answer to it would be taken for one to the next request.
+type flow struct {
+	conn  *wire.Conn
+	mu    sync.Mutex
+	ended bool
+}
+
+// end tells that nothing is sent but what tells the end.
+func (f *flow) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ended = true
+}
+
+// refuse ends a flow with an error, unless it has ended.
+func (f *flow) refuse(err error) (refused bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.ended {
+		sendError(f.conn, err)
+	}
+	return !f.ended
+}
+
+// both runs the two directions until either ends, and tells whether the caller has said that requests follow. leave is called when the
+// caller is gone, also while handle waits.
+func (f *flow) both(leave func(), handle func(*monitorv1.StreamInput) error, send func() error) (again bool) {
+	received := make(chan bool, 1)
 	go func() {
-		defer close(received)
-		defer leave()
-		take(conn, leave, handle)
+		done := f.take(leave, handle)
+		leave()
+		received <- done
 	}()
-	// Whether the caller went away or hears no more, the other direction learns it by the closed connection.
-	_ = send()
-	_ = conn.Close()
-	<-received
+	err := send()
+	f.mu.Lock()
+	over := err == nil && f.ended
+	f.mu.Unlock()
+	if !over {
+		// Whether the caller went away or hears no more, the other direction learns it by the closed connection.
+		_ = f.conn.Close()
+	}
+	return <-received && over
 }
 
-// take does what the caller sends until it goes.
-func take(conn *wire.Conn, leave func(), handle func(*monitorv1.StreamInput) error) {
+// take does what the caller sends until it goes, or has said that it is done.
+func (f *flow) take(leave func(), handle func(*monitorv1.StreamInput) error) (done bool) {
 	for {
 		input := new(monitorv1.StreamInput)
-		if _, err := conn.Receive(input); err != nil {
-			return
+		if _, err := f.conn.Receive(input); err != nil {
+			return false
 		}
-		done := lookForCaller(conn, leave)
+		if input.GetDone() {
+			return true
+		}
+		handled := lookForCaller(f.conn, leave)
 		err := handle(input)
-		done()
-		if err != nil {
-			sendError(conn, err)
-			return
+		handled()
+		if err != nil && f.refuse(err) {
+			return false
 		}
 	}
 }

@@ -26,15 +26,15 @@ func (m *monitor) talk(conn *wire.Conn) error {
 		if err != nil {
 			return err
 		}
-		if stream != nil {
-			stream()
+		if stream != nil && !stream() {
 			return nil
 		}
 	}
 }
 
-// answer answers a request. Some turn the connection into a stream, which is then served in place of requests.
-func (m *monitor) answer(conn *wire.Conn) (stream func(), err error) {
+// answer answers a request. Some turn the connection into a stream, which is then served in place of requests; it tells whether requests
+// follow.
+func (m *monitor) answer(conn *wire.Conn) (stream func() bool, err error) {
 	request := new(monitorv1.MonitorRequest)
 	files, err := conn.Receive(request)
 	if err != nil {
@@ -47,17 +47,17 @@ func (m *monitor) answer(conn *wire.Conn) (stream func(), err error) {
 	}
 	switch r := request.GetRequest().(type) {
 	case *monitorv1.MonitorRequest_Watch:
-		return func() { m.serveWatch(conn, r.Watch) }, respond(conn, &monitorv1.MonitorResponse{}, nil)
+		return onlyStream(func() { m.serveWatch(conn, r.Watch) }), respond(conn, &monitorv1.MonitorResponse{}, nil)
 	case *monitorv1.MonitorRequest_OpenConsole:
-		return func() { m.serveConsole(conn, r.OpenConsole) }, nil
+		return onlyStream(func() { m.serveConsole(conn, r.OpenConsole) }), nil
 	case *monitorv1.MonitorRequest_Exec:
-		return func() { m.serveExec(conn, r.Exec) }, nil
+		return func() bool { return m.serveExec(conn, r.Exec) }, nil
 	case *monitorv1.MonitorRequest_Furnish:
-		return func() { m.serveFurnish(conn) }, respond(conn, &monitorv1.MonitorResponse{}, nil)
+		return onlyStream(func() { m.serveFurnish(conn) }), respond(conn, &monitorv1.MonitorResponse{}, nil)
 	case *monitorv1.MonitorRequest_Start:
 		response, pidfd, failed := m.start(r.Start, descriptors)
 		if failed == nil && r.Start.GetWatch() {
-			stream = func() { m.serveWatch(conn, &monitorv1.Watch{}) }
+			stream = onlyStream(func() { m.serveWatch(conn, &monitorv1.Watch{}) })
 		}
 		return stream, respond(conn, response, failed, pidfd)
 	case *monitorv1.MonitorRequest_GetState:
@@ -76,6 +76,14 @@ func (m *monitor) answer(conn *wire.Conn) (stream func(), err error) {
 		return nil, respond(conn, &monitorv1.MonitorResponse{}, m.container.Revise(r.Revise, held))
 	}
 	return nil, respond(conn, &monitorv1.MonitorResponse{}, m.do(conn, request))
+}
+
+// onlyStream is a stream that no request follows.
+func onlyStream(serve func()) func() bool {
+	return func() bool {
+		serve()
+		return false
+	}
 }
 
 // allowed are the descriptors that may come with a request.

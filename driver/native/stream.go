@@ -38,19 +38,29 @@ func (i *instance) OpenConsole(ctx context.Context, o driver.ConsoleOptions) (dr
 // Exec runs a command in the domain, with the capabilities and limits of its init.
 func (i *instance) Exec(ctx context.Context, o driver.ExecOptions) (driver.Stream, error) {
 	const op = "run command"
+	if !o.Attach && len(o.Argv) == 0 {
+		return nil, &domain.Error{
+			Code: codes.InvalidArgument, Reason: davitv1.ErrorReason_ERROR_REASON_REQUEST_INVALID,
+			Op: op, Subject: i.spec.Definition.GetName(), Message: "the command has no arguments",
+		}
+	}
+	s, err := i.exchange(ctx, op, o)
+	switch {
+	case err != nil:
+		return nil, err
+	case s == nil:
+		return i.execSlowly(ctx, op, o)
+	}
+	return s, nil
+}
+
+// execSlowly runs a command after it was found out whether the container runs, and what its init has.
+func (i *instance) execSlowly(ctx context.Context, op string, o driver.ExecOptions) (driver.Stream, error) {
 	if _, err := i.running(ctx, op); err != nil {
 		return nil, err
 	}
-	x := &monitorv1.Exec{
-		Id: o.ID, Tty: o.TTY, Rows: uint32(o.Rows), Columns: uint32(o.Columns), Detach: o.Detach, Stdin: o.Stdin || o.TTY,
-	}
+	x := execOf(o)
 	if !o.Attach {
-		if len(o.Argv) == 0 {
-			return nil, &domain.Error{
-				Code: codes.InvalidArgument, Reason: davitv1.ErrorReason_ERROR_REASON_REQUEST_INVALID,
-				Op: op, Subject: i.spec.Definition.GetName(), Message: "the command has no arguments",
-			}
-		}
 		var err error
 		if x.Process, err = i.command(ctx, op, o); err != nil {
 			return nil, err
@@ -62,6 +72,34 @@ func (i *instance) Exec(ctx context.Context, o driver.ExecOptions) (driver.Strea
 		return nil, i.refused(op, err)
 	}
 	return i.stream(s, false), nil
+}
+
+// exchange runs a command by one exchange with a monitor that knows what a command beside init has. Both are nil where nothing was
+// done because the monitor could not be reached, or says that no container runs: it may have been replaced, or is about to adopt.
+func (i *instance) exchange(ctx context.Context, op string, o driver.ExecOptions) (*stream, error) {
+	if o.Attach || i.isEnded() || i.isReleased() || i.group == nil || i.isLost() || i.monitor == nil || !i.monitor.KnowsBeside() {
+		return nil, nil
+	}
+	x := execOf(o)
+	x.Beside, x.Process = true, &monitorv1.Process{Argv: o.Argv, Cwd: o.Cwd, Env: o.Env}
+	x.Process.User, x.Process.Group = userAndGroup(o.User)
+	var s *client.Stream
+	err := i.d.step("run command", func() (err error) { s, err = i.monitor.Exec(ctx, x); return err })
+	told, ok := errors.AsType[*client.Error](err)
+	switch {
+	case err == nil:
+		return i.stream(s, false), nil
+	case errors.Is(err, client.ErrNotAsked) && ctx.Err() == nil, ok && told.Kind == monitorv1.ErrorKind_ERROR_KIND_STATE:
+		return nil, nil
+	}
+	return nil, i.refused(op, err)
+}
+
+// execOf is what a monitor is asked, without the command.
+func execOf(o driver.ExecOptions) *monitorv1.Exec {
+	return &monitorv1.Exec{
+		Id: o.ID, Tty: o.TTY, Rows: uint32(o.Rows), Columns: uint32(o.Columns), Detach: o.Detach, Stdin: o.Stdin || o.TTY,
+	}
 }
 
 // command is a process beside init: it has what init has, and its own variables after those. That is asked of the monitor, so that

@@ -432,7 +432,8 @@ type Hello struct {
 	// Process id of the speaker.
 	Pid uint32 `protobuf:"varint,5,opt,name=pid" json:"pid,omitempty"`
 	// What the speaker knows that the first release of this protocol did not: from 1 on, a keeper gives the monitor that it starts a
-	// connection (Spawn).
+	// connection (Spawn); from 2 on, a monitor knows what a command beside init has (Exec.beside), and a connection whose stream is over
+	// serves requests again (StreamInput.done).
 	Revision      uint32 `protobuf:"varint,6,opt,name=revision" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2713,7 +2714,10 @@ type Exec struct {
 	// Keep it when the caller goes away.
 	Detach bool `protobuf:"varint,6,opt,name=detach" json:"detach,omitempty"`
 	// It has standard input.
-	Stdin         bool `protobuf:"varint,7,opt,name=stdin" json:"stdin,omitempty"`
+	Stdin bool `protobuf:"varint,7,opt,name=stdin" json:"stdin,omitempty"`
+	// The command has what init has; of process there are argv, cwd, and what takes the place of init's: user and group if there is a
+	// user, and variables of the environment. The rest of it is not looked at.
+	Beside        bool `protobuf:"varint,8,opt,name=beside" json:"beside,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2797,6 +2801,13 @@ func (x *Exec) GetStdin() bool {
 	return false
 }
 
+func (x *Exec) GetBeside() bool {
+	if x != nil {
+		return x.Beside
+	}
+	return false
+}
+
 // StreamInput is what a caller sends on a stream.
 type StreamInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2808,6 +2819,7 @@ type StreamInput struct {
 	//	*StreamInput_End
 	//	*StreamInput_Size
 	//	*StreamInput_Signal
+	//	*StreamInput_Done
 	Input         isStreamInput_Input `protobuf_oneof:"input"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2886,6 +2898,15 @@ func (x *StreamInput) GetSignal() uint32 {
 	return 0
 }
 
+func (x *StreamInput) GetDone() bool {
+	if x != nil {
+		if x, ok := x.Input.(*StreamInput_Done); ok {
+			return x.Done
+		}
+	}
+	return false
+}
+
 type isStreamInput_Input interface {
 	isStreamInput_Input()
 }
@@ -2910,6 +2931,11 @@ type StreamInput_Signal struct {
 	Signal uint32 `protobuf:"varint,4,opt,name=signal,oneof"`
 }
 
+type StreamInput_Done struct {
+	// The caller of a command has received StreamClosed and sends nothing more on this stream: requests follow.
+	Done bool `protobuf:"varint,5,opt,name=done,oneof"`
+}
+
 func (*StreamInput_Data) isStreamInput_Input() {}
 
 func (*StreamInput_End) isStreamInput_Input() {}
@@ -2917,6 +2943,8 @@ func (*StreamInput_End) isStreamInput_Input() {}
 func (*StreamInput_Size) isStreamInput_Input() {}
 
 func (*StreamInput_Signal) isStreamInput_Input() {}
+
+func (*StreamInput_Done) isStreamInput_Input() {}
 
 // WindowSize is the size of a terminal.
 type WindowSize struct {
@@ -4433,7 +4461,7 @@ const file_davit_monitor_v1_monitor_proto_rawDesc = "" +
 	"\tread_only\x18\x03 \x01(\bR\breadOnly\x124\n" +
 	"\x05start\x18\x04 \x01(\x0e2\x1e.davit.monitor.v1.ConsoleStartR\x05start\x12\x16\n" +
 	"\x06offset\x18\x05 \x01(\x04R\x06offset\x12\x16\n" +
-	"\x06follow\x18\x06 \x01(\bR\x06follow\"\xb9\x01\n" +
+	"\x06follow\x18\x06 \x01(\bR\x06follow\"\xd1\x01\n" +
 	"\x04Exec\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x123\n" +
 	"\aprocess\x18\x02 \x01(\v2\x19.davit.monitor.v1.ProcessR\aprocess\x12\x10\n" +
@@ -4441,12 +4469,14 @@ const file_davit_monitor_v1_monitor_proto_rawDesc = "" +
 	"\x04rows\x18\x04 \x01(\rR\x04rows\x12\x18\n" +
 	"\acolumns\x18\x05 \x01(\rR\acolumns\x12\x16\n" +
 	"\x06detach\x18\x06 \x01(\bR\x06detach\x12\x14\n" +
-	"\x05stdin\x18\a \x01(\bR\x05stdin\"\x8e\x01\n" +
+	"\x05stdin\x18\a \x01(\bR\x05stdin\x12\x16\n" +
+	"\x06beside\x18\b \x01(\bR\x06beside\"\xa4\x01\n" +
 	"\vStreamInput\x12\x14\n" +
 	"\x04data\x18\x01 \x01(\fH\x00R\x04data\x12\x12\n" +
 	"\x03end\x18\x02 \x01(\bH\x00R\x03end\x122\n" +
 	"\x04size\x18\x03 \x01(\v2\x1c.davit.monitor.v1.WindowSizeH\x00R\x04size\x12\x18\n" +
-	"\x06signal\x18\x04 \x01(\rH\x00R\x06signalB\a\n" +
+	"\x06signal\x18\x04 \x01(\rH\x00R\x06signal\x12\x14\n" +
+	"\x04done\x18\x05 \x01(\bH\x00R\x04doneB\a\n" +
 	"\x05input\":\n" +
 	"\n" +
 	"WindowSize\x12\x12\n" +
@@ -4789,6 +4819,7 @@ func file_davit_monitor_v1_monitor_proto_init() {
 		(*StreamInput_End)(nil),
 		(*StreamInput_Size)(nil),
 		(*StreamInput_Signal)(nil),
+		(*StreamInput_Done)(nil),
 	}
 	file_davit_monitor_v1_monitor_proto_msgTypes[34].OneofWrappers = []any{
 		(*StreamOutput_Opened)(nil),

@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -133,25 +134,33 @@ func (s *Store) DeleteStatus(uuid string) error {
 // Statuses reads all records, in the order of their UUIDs. One that cannot be read is renamed to *.damaged and logged:
 // its domain counts as not active.
 func (s *Store) Statuses() ([]Status, error) {
-	all, err := readAll(s.status, statusSuffix, decodeStatus)
+	names, err := s.status.names()
 	if err != nil {
 		return nil, refusal("read status records", "", err)
 	}
-	good := make([]Status, 0, len(all))
-	for _, r := range all {
-		if r.err == nil && r.value.UUID+statusSuffix != r.name {
-			r.err = fmt.Errorf("uuid is %q", r.value.UUID)
+	var all []Status
+	for _, name := range names {
+		uuid, ok := strings.CutSuffix(name, statusSuffix)
+		if !ok {
+			continue
 		}
-		if r.err != nil {
-			aside, renamed := s.status.quarantine(r.name)
-			s.logger.Error("read status record", zap.String("file", r.name), zap.Error(r.err),
+		text, err := s.status.root.ReadFile(name)
+		var st Status
+		if err == nil {
+			st, err = decodeStatus(text)
+		}
+		if err == nil && st.UUID != uuid {
+			err = fmt.Errorf("uuid is %q", st.UUID)
+		}
+		if err != nil {
+			aside, renamed := s.status.quarantine(name)
+			s.logger.Error("read status record", zap.String("file", name), zap.Error(err),
 				zap.String("renamed", aside), zap.NamedError("rename", renamed))
 			continue
 		}
-		s.ids.raise(r.value.ID)
-		good = append(good, r.value)
+		all = append(all, st)
 	}
-	return good, nil
+	return all, nil
 }
 
 func encodeStatus(st Status) ([]byte, error) {

@@ -15,8 +15,12 @@ import (
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
 )
 
-// maxSignal is the highest number of a signal.
-const maxSignal = 64
+const (
+	// maxSignal is the highest number of a signal.
+	maxSignal = 64
+	// atOnce is the most pieces that are received at once: what both streams have, the exit and the end.
+	atOnce = 4
+)
 
 // Attachment is the connection of a session's caller. One goroutine receives while another sends; Close may be called by
 // any.
@@ -45,16 +49,9 @@ func (a *Attachment) Receive() (*monitorv1.StreamOutput, error) {
 		if a.closed {
 			return nil, io.EOF
 		}
-		next, exit, over, changed := a.session.output.next()
-		switch {
-		case next != nil:
-			return next, nil
-		case exit != nil && !a.told:
-			a.told = true
-			return &monitorv1.StreamOutput{Output: &monitorv1.StreamOutput_Exit{Exit: exit}}, nil
-		case over:
-			a.closed = true
-			return &monitorv1.StreamOutput{Output: &monitorv1.StreamOutput_Closed{Closed: &monitorv1.StreamClosed{}}}, nil
+		output, changed := a.next()
+		if output != nil {
+			return output, nil
 		}
 		select {
 		case <-changed:
@@ -62,6 +59,37 @@ func (a *Attachment) Receive() (*monitorv1.StreamOutput, error) {
 			return nil, os.ErrClosed
 		}
 	}
+}
+
+// next gives what is there to be received, or a channel that is closed when there may be something.
+func (a *Attachment) next() (*monitorv1.StreamOutput, <-chan struct{}) {
+	next, exit, over, changed := a.session.output.next()
+	switch {
+	case next != nil:
+		return next, nil
+	case exit != nil && !a.told:
+		a.told = true
+		return &monitorv1.StreamOutput{Output: &monitorv1.StreamOutput_Exit{Exit: exit}}, nil
+	case over:
+		a.closed = true
+		return &monitorv1.StreamOutput{Output: &monitorv1.StreamOutput_Closed{Closed: &monitorv1.StreamClosed{}}}, nil
+	}
+	return nil, changed
+}
+
+// ReceiveAll is [Attachment.Receive] with what else is there already, up to a few pieces. last tells that the end is among them.
+func (a *Attachment) ReceiveAll() (outputs []*monitorv1.StreamOutput, last bool, err error) {
+	output, err := a.Receive()
+	if err != nil {
+		return nil, false, err
+	}
+	for outputs = append(make([]*monitorv1.StreamOutput, 0, atOnce), output); !a.closed && len(outputs) < atOnce; {
+		if output, _ = a.next(); output == nil {
+			break
+		}
+		outputs = append(outputs, output)
+	}
+	return outputs, a.closed, nil
 }
 
 // Handle does what the caller sent. Input waits while the command does not read it; what a command does not want to read

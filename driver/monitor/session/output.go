@@ -157,11 +157,11 @@ func (o *output) ended(exit *monitorv1.Exit) {
 	o.announce()
 }
 
-// finish tells that no more output comes.
-func (o *output) finish() {
+// finish tells how the command ended, and that no more output comes.
+func (o *output) finish(exit *monitorv1.Exit) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.over = true
+	o.exit, o.over = exit, true
 	o.announce()
 }
 

@@ -16,7 +16,9 @@ package session
 import (
 	"errors"
 	"os"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -28,6 +30,9 @@ import (
 // grace is how long output is taken after a command ended while another process, one that it left behind, still has its
 // pipes open. What such a process writes later is read and dropped, so that it neither waits nor dies of it.
 const grace = time.Second
+
+// firstRead is how much is read of a stream at once until it has that much.
+const firstRead = 512
 
 // Stdio is what a command gets to read and write. With a terminal the files are nil.
 type Stdio struct {
@@ -69,6 +74,7 @@ type Session struct {
 	terminal              *os.File
 	stdin, stdout, stderr *os.File
 	pumps                 sync.WaitGroup
+	flowing               atomic.Int32 // streams that are not at their end
 	ended                 chan struct{}
 	endedAt               time.Time
 }
@@ -100,17 +106,35 @@ func start(runner Runner, exec *monitorv1.Exec) (*Session, error) {
 // pipes makes the pipes of a command without a terminal. Without input its standard input is a pipe that nobody writes
 // to, rather than a device of the host.
 func (s *Session) pipes(stdio *Stdio, input bool) (err error) {
-	if stdio.Stdin, s.stdin, err = os.Pipe(); err != nil {
+	if stdio.Stdin, s.stdin, err = pipe(writer); err != nil {
 		return err
 	}
 	if !input {
 		_ = s.stdin.Close()
 	}
-	if s.stdout, stdio.Stdout, err = os.Pipe(); err != nil {
+	if s.stdout, stdio.Stdout, err = pipe(reader); err != nil {
 		return err
 	}
-	s.stderr, stdio.Stderr, err = os.Pipe()
+	s.stderr, stdio.Stderr, err = pipe(reader)
 	return err
+}
+
+// Ends of a pipe.
+const (
+	reader = iota
+	writer
+)
+
+// pipe makes a pipe of which one end is ours, on which the runtime waits. The other is a command's, which expects it to block.
+func pipe(ours int) (r, w *os.File, err error) {
+	var fds [2]int
+	if err = unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		return nil, nil, os.NewSyscallError("pipe2", err)
+	}
+	if err = unix.SetNonblock(fds[ours], true); err != nil {
+		return nil, nil, errors.Join(os.NewSyscallError("fcntl", err), unix.Close(fds[reader]), unix.Close(fds[writer]))
+	}
+	return os.NewFile(uintptr(fds[reader]), "|0"), os.NewFile(uintptr(fds[writer]), "|1"), nil
 }
 
 // close closes our ends.
@@ -126,8 +150,12 @@ func (s *Session) close() {
 func (s *Session) live(last func()) {
 	sources := map[*os.File]bool{s.stdout: false, s.stderr: true, s.terminal: false}
 	delete(sources, nil)
+	s.flowing.Store(int32(len(sources)))
 	for source, stderr := range sources {
-		s.pumps.Go(func() { s.pump(source, stderr) })
+		s.pumps.Go(func() {
+			s.pump(source, stderr)
+			s.flowing.Add(-1)
+		})
 	}
 	exit, err := s.command.Wait()
 	if err != nil {
@@ -135,10 +163,17 @@ func (s *Session) live(last func()) {
 	}
 	exit.TimeUnixNs = time.Now().UnixNano()
 	_ = s.command.Close()
-	s.output.ended(exit)
-	deadline := time.Now().Add(grace)
-	for source := range sources {
-		_ = source.SetReadDeadline(deadline)
+	// A command closes its files before its end is told. Whoever reads them may have to be let do so, and then there is nothing to wait
+	// for: the exit and the end go together.
+	if s.flowing.Load() > 0 {
+		runtime.Gosched()
+	}
+	if s.flowing.Load() > 0 {
+		s.output.ended(exit)
+		deadline := time.Now().Add(grace)
+		for source := range sources {
+			_ = source.SetReadDeadline(deadline)
+		}
 	}
 	s.pumps.Wait()
 	if s.stdin != nil {
@@ -147,15 +182,19 @@ func (s *Session) live(last func()) {
 	s.endedAt = time.Now()
 	close(s.ended)
 	last()
-	s.output.finish()
+	s.output.finish(exit)
 }
 
 // pump reads a stream to its end.
 func (s *Session) pump(source *os.File, stderr bool) {
-	buffer := make([]byte, chunkSize/2)
+	// Most commands write little, and a page that is touched for the first time is dear.
+	buffer := make([]byte, firstRead)
 	for {
 		n, err := source.Read(buffer)
 		s.output.add(stderr, buffer[:n])
+		if n == len(buffer) && n < chunkSize/2 {
+			buffer = make([]byte, chunkSize/2)
+		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			s.rest(source, stderr, buffer)
 			return

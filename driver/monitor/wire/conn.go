@@ -23,9 +23,12 @@ const (
 	// Protocol is the version that this package speaks.
 	Protocol = 1
 	// Revision is what it knows beyond the first release of that.
-	Revision = RevisionConnection
+	Revision = RevisionBeside
 	// RevisionConnection is the first in which a keeper gives the monitor that it starts a connection.
 	RevisionConnection = 1
+	// RevisionBeside is the first in which a monitor gives a command what init has, and in which a connection serves requests again when
+	// its stream is over.
+	RevisionBeside = 2
 	// MaxFrame is the most bytes of one message.
 	MaxFrame = 1 << 20
 	// MaxDescriptors is the most descriptors that travel with one frame.
@@ -113,18 +116,45 @@ func (c *Conn) Send(m plain.Message, files ...*os.File) error {
 	if err := checkCount(m, len(files)); err != nil {
 		return fmt.Errorf("send message: %w", err)
 	}
-	frame, err := plain.Append(make([]byte, headerSize), m)
+	frame, err := appendFrame(nil, m)
 	if err != nil {
-		return fmt.Errorf("send message: %w", err)
+		return err
 	}
-	size := len(frame) - headerSize
-	if size > MaxFrame {
-		return fmt.Errorf("send message: %d bytes are over the limit of %d", size, MaxFrame)
-	}
-	binary.BigEndian.PutUint32(frame, uint32(size))
 	c.sending.Lock()
 	defer c.sending.Unlock()
 	return c.write(frame, files)
+}
+
+// SendAll sends messages of one kind one after the other, without descriptors, by as few system calls as can be.
+func SendAll[M plain.Message](c *Conn, messages []M) error {
+	var frames []byte
+	for _, m := range messages {
+		var err error
+		if err = checkCount(m, 0); err == nil {
+			frames, err = appendFrame(frames, m)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	return c.write(frames, nil)
+}
+
+// appendFrame appends the frame of a message.
+func appendFrame(b []byte, m plain.Message) ([]byte, error) {
+	at := len(b)
+	b, err := plain.Append(append(b, make([]byte, headerSize)...), m)
+	if err != nil {
+		return nil, fmt.Errorf("send message: %w", err)
+	}
+	size := len(b) - at - headerSize
+	if size > MaxFrame {
+		return nil, fmt.Errorf("send message: %d bytes are over the limit of %d", size, MaxFrame)
+	}
+	binary.BigEndian.PutUint32(b[at:], uint32(size))
+	return b, nil
 }
 
 // write sends a frame; the descriptors go with its first byte.

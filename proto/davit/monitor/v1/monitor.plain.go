@@ -242,7 +242,8 @@ type Hello struct {
 	// Process id of the speaker.
 	Pid uint32
 	// What the speaker knows that the first release of this protocol did not: from 1 on, a keeper gives the monitor that it starts a
-	// connection (Spawn).
+	// connection (Spawn); from 2 on, a monitor knows what a command beside init has (Exec.beside), and a connection whose stream is over
+	// serves requests again (StreamInput.done).
 	Revision uint32
 }
 
@@ -2645,6 +2646,9 @@ type Exec struct {
 	Detach bool
 	// It has standard input.
 	Stdin bool
+	// The command has what init has; of process there are argv, cwd, and what takes the place of init's: user and group if there is a
+	// user, and variables of the environment. The rest of it is not looked at.
+	Beside bool
 }
 
 // GetId gives the field, or its zero value.
@@ -2703,6 +2707,14 @@ func (m *Exec) GetStdin() bool {
 	return false
 }
 
+// GetBeside gives the field, or its zero value.
+func (m *Exec) GetBeside() bool {
+	if m != nil {
+		return m.Beside
+	}
+	return false
+}
+
 // Encode writes the fields of the message.
 func (m *Exec) Encode(e *plain.Encoder) {
 	if m == nil {
@@ -2729,6 +2741,9 @@ func (m *Exec) Encode(e *plain.Encoder) {
 	if m.Stdin {
 		e.Bool(7, m.Stdin)
 	}
+	if m.Beside {
+		e.Bool(8, m.Beside)
+	}
 }
 
 // Decode reads fields of the message.
@@ -2754,6 +2769,8 @@ func (m *Exec) Decode(d *plain.Decoder) {
 			d.SetBool(&m.Detach)
 		case 7:
 			d.SetBool(&m.Stdin)
+		case 8:
+			d.SetBool(&m.Beside)
 		}
 	}
 }
@@ -2766,6 +2783,7 @@ type StreamInput struct {
 	// *StreamInput_End
 	// *StreamInput_Size
 	// *StreamInput_Signal
+	// *StreamInput_Done
 }
 
 // GetInput gives the oneof, nil if there is none.
@@ -2808,6 +2826,14 @@ func (m *StreamInput) GetSignal() uint32 {
 	return 0
 }
 
+// GetDone gives the field, or its zero value.
+func (m *StreamInput) GetDone() bool {
+	if v, ok := m.GetInput().(*StreamInput_Done); ok {
+		return v.Done
+	}
+	return false
+}
+
 type isStreamInput_Input interface{ isStreamInput_Input() }
 
 // StreamInput_Data is the field data of the oneof.
@@ -2834,10 +2860,17 @@ type StreamInput_Signal struct {
 	Signal uint32
 }
 
+// StreamInput_Done is the field done of the oneof.
+type StreamInput_Done struct {
+	// The caller of a command has received StreamClosed and sends nothing more on this stream: requests follow.
+	Done bool
+}
+
 func (*StreamInput_Data) isStreamInput_Input()   {}
 func (*StreamInput_End) isStreamInput_Input()    {}
 func (*StreamInput_Size) isStreamInput_Input()   {}
 func (*StreamInput_Signal) isStreamInput_Input() {}
+func (*StreamInput_Done) isStreamInput_Input()   {}
 
 // Encode writes the fields of the message.
 func (m *StreamInput) Encode(e *plain.Encoder) {
@@ -2853,6 +2886,8 @@ func (m *StreamInput) Encode(e *plain.Encoder) {
 		e.Message(3, v.Size)
 	case *StreamInput_Signal:
 		plain.Number(e, 4, v.Signal)
+	case *StreamInput_Done:
+		e.Bool(5, v.Done)
 	}
 }
 
@@ -2885,6 +2920,12 @@ func (m *StreamInput) Decode(d *plain.Decoder) {
 			if d.IsNumber() {
 				v := new(StreamInput_Signal)
 				plain.SetNumber(d, &v.Signal)
+				m.Input = v
+			}
+		case 5:
+			if d.IsNumber() {
+				v := new(StreamInput_Done)
+				d.SetBool(&v.Done)
 				m.Input = v
 			}
 		}
