@@ -61,8 +61,11 @@ func fork(args *cloneArgs, m *machine) (pid uintptr, errno syscall.Errno) {
 }
 
 // cloneShared makes a child that shares the caller's memory and runs the program on the stack that the arguments name.
-// It calls the function that begins at entry, in Go's own way of calling.
-func cloneShared(args, size uintptr, m *machine, entry uintptr) (pid, errno uintptr)
+// It calls the function that begins at entry, in Go's own way of calling, with m.
+func cloneShared(args, size uintptr, m unsafe.Pointer, entry uintptr) (pid, errno uintptr)
+
+// addressOf is where the code of a function begins: a function value points to it.
+func addressOf[T any](f func(*T)) uintptr { return **(**uintptr)(unsafe.Pointer(&f)) }
 
 // forkShared makes a child that runs the program in the parent's own memory, beside it. It writes to the program's slots and
 // to its stack, and to nothing else; both must stay until it has run another program or is gone. All signals are
@@ -72,11 +75,9 @@ func cloneShared(args, size uintptr, m *machine, entry uintptr) (pid, errno uint
 //go:norace
 //go:nocheckptr
 func forkShared(args *cloneArgs, m *machine) (pid uintptr, errno syscall.Errno) {
-	// A function value points to the address of the code.
-	program := run
-	entry := **(**uintptr)(unsafe.Pointer(&program))
+	entry := addressOf(run)
 	beforeFork()
-	pid, failed := cloneShared(uintptr(unsafe.Pointer(args)), unsafe.Sizeof(*args), m, entry)
+	pid, failed := cloneShared(uintptr(unsafe.Pointer(args)), unsafe.Sizeof(*args), unsafe.Pointer(m), entry)
 	afterFork()
 	return pid, syscall.Errno(failed)
 }

@@ -1,6 +1,6 @@
 #include "textflag.h"
 
-// func cloneShared(args, size uintptr, m *machine, entry uintptr) (pid, errno uintptr)
+// func cloneShared(args, size uintptr, m unsafe.Pointer, entry uintptr) (pid, errno uintptr)
 //
 // The child has a stack of its own, and the registers of the parent: what it needs is in R12 and R13, which the kernel leaves
 // alone. It calls entry as Go does, with the argument in AX and X15 zero, and not by a wrapper, which could do more.

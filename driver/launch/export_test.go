@@ -3,6 +3,8 @@ package launch
 import (
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
 )
 
@@ -69,4 +71,32 @@ func Assembled(plan *monitorv1.Plan) (took, room Program) {
 	(&launcher{plan: plan, tree: &tree{plan: plan, mounts: make([]*os.File, len(plan.GetOperations()))}}).assemble(a, &lines{})
 	return Program{len(a.code), len(a.args), len(a.steps), len(a.labels), a.used, len(a.chunks)},
 		Program{cap(newAssembler().code), cap(newAssembler().args), cap(newAssembler().steps), cap(newAssembler().labels), slotCount, 1}
+}
+
+// AheadDescriptors is how many descriptors namespaces made ahead are.
+var AheadDescriptors = 6 + len(settingFolders)
+
+// AheadNumbers are the numbers of namespaces made ahead: user, network, IPC.
+func AheadNumbers(a *Ahead) (numbers [3]uint64) {
+	for i, f := range []*os.File{a.user, a.net, a.ipc} {
+		var stat unix.Stat_t
+		if err := unix.Fstat(int(f.Fd()), &stat); err != nil {
+			panic(err)
+		}
+		numbers[i] = stat.Ino
+	}
+	return numbers
+}
+
+// SpoilAheadEntry makes namespaces that cannot be entered of some that were made ahead.
+func SpoilAheadEntry(a *Ahead) { spoil(a.ipc, a.uidMap) }
+
+// SpoilAheadMap makes namespaces that cannot be mapped of some that were made ahead.
+func SpoilAheadMap(a *Ahead) { spoil(a.gidMap, a.user) }
+
+// spoil makes one descriptor lead where another does.
+func spoil(f, to *os.File) {
+	if err := unix.Dup3(int(to.Fd()), int(f.Fd()), unix.O_CLOEXEC); err != nil {
+		panic(err)
+	}
 }

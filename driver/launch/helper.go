@@ -34,10 +34,10 @@ func startHelper(flags uint64, assemble func(a *assembler)) (*helper, error) {
 	h.a.call(unix.SYS_WRITE, h.a.file(l.reportIn, "report"), h.a.words("{assembled}", reportAssembled, 0), num(uint64(unsafe.Sizeof(report{}))))
 	h.a.waitAt(h.a.file(l.gateOut, "gate"))
 	h.a.call(unix.SYS_EXIT_GROUP, num(0))
-	// One that is to make nothing but a user namespace, which nobody else is in, may share our memory: to copy it takes longer than a
-	// launch.
+	// One that is to make namespaces, which nobody else is in, and runs nothing there, may share our memory: to copy it takes longer
+	// than a launch.
 	clone := spawn
-	if flags == unix.CLONE_NEWUSER {
+	if flags != 0 && assemble == nil {
 		clone = spawnShared
 	}
 	if err = h.a.check(); err == nil {

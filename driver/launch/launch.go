@@ -39,9 +39,11 @@ type Descriptors struct {
 	// makes its filesystems; with nil, if the container has none of its own. What it puts there is there when init runs; its
 	// error ends the launch. When ctx ends, so did the launch. The file is closed when it returns.
 	Furnish func(ctx context.Context, netns *os.File) error
+	// Ahead, which may be nil, are namespaces for the container, if it can have them. The launch uses them up, however it goes.
+	Ahead *Ahead
 }
 
-// Launch makes a container and returns when its init runs. The descriptors remain the caller's. If it fails, nothing is
+// Launch makes a container and returns when its init runs. The descriptors remain the caller's, but for what was made ahead. If it fails, nothing is
 // left; the error is an [*Error].
 func Launch(plan *monitorv1.Plan, d Descriptors) (*Guest, error) {
 	return launch(plan, d, faults{})
@@ -56,6 +58,7 @@ type faults struct {
 }
 
 func launch(plan *monitorv1.Plan, d Descriptors, f faults) (*Guest, error) {
+	defer d.Ahead.Close()
 	if err := Check(plan); err != nil {
 		return nil, err
 	}

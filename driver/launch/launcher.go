@@ -24,6 +24,8 @@ type launcher struct {
 	live *live
 	// proc is where init gets its label; nil if it gets none.
 	proc *os.File
+	// ahead are the namespaces that the container has already; nil if there are none.
+	ahead *Ahead
 }
 
 // launch runs on a thread that has left the host and that ends afterwards.
@@ -35,7 +37,11 @@ func (l *launcher) launch() (*Guest, error) {
 	if err = joinShared(l.plan.GetShared(), l.descriptors.Namespaces); err != nil {
 		return nil, err
 	}
-	if l.tree, err = prepareTree(l.plan, who, l.descriptors.Held, l.faults.operation); err != nil {
+	userns, err := l.takeAhead()
+	if err != nil {
+		return nil, err
+	}
+	if l.tree, err = prepareTree(l.plan, who, userns, l.descriptors.Held, l.faults.operation); err != nil {
 		return nil, err
 	}
 	defer l.tree.close()
@@ -93,8 +99,29 @@ func (l *launcher) hasSmallMemory() bool {
 	return limit > 0 && limit < smallMemory
 }
 
+// takeAhead takes the namespaces that were made ahead, if the container can have them, and gives a descriptor of the user namespace
+// for what else needs it.
+func (l *launcher) takeAhead() (userns *os.File, err error) {
+	if l.hasSmallMemory() || !l.descriptors.Ahead.becomes(l.plan) {
+		return nil, nil
+	}
+	if userns, err = duplicate(l.descriptors.Ahead.user); err != nil {
+		return nil, failed(step{operation: "duplicate descriptors"}, err)
+	}
+	l.ahead = l.descriptors.Ahead
+	return userns, nil
+}
+
 // spawn clones the child. It is alone in its PID namespace: nobody can look into it.
 func (l *launcher) spawn(a *assembler, lines *lines) (*child, error) {
+	if l.ahead != nil {
+		c, err := spawnUshered(a, lines, l.cloneArgs(), l.ahead.entries(l.ahead.flags(l.plan.GetNamespaces())))
+		if err == nil {
+			return c, nil
+		}
+		// Why the kernel does not have it is told by the other way, if that fails as well.
+		l.ahead = nil
+	}
 	if l.hasSmallMemory() {
 		return spawn(a, lines, l.cloneArgs())
 	}
@@ -114,7 +141,7 @@ func (l *launcher) mindMemory(err error) error {
 // that others can look into, where fs.suid_dumpable says so, and it may have ended before it hid itself again.
 func stayHidden() { _ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) }
 
-// attend writes the child's maps, answers when its tree stands, and waits for the exec.
+// attend writes the child's maps, if they are not there, answers when its tree stands, and waits for the exec.
 func (l *launcher) attend(a *assembler, lines *lines, child *child) error {
 	if err := l.writeMaps(child.pid); err != nil {
 		return err
@@ -192,7 +219,7 @@ func (l *launcher) furnish(ctx context.Context, pid int) <-chan error {
 }
 
 func (l *launcher) writeMaps(pid int) error {
-	if !l.plan.GetNamespaces().GetUser() {
+	if !l.plan.GetNamespaces().GetUser() || l.ahead != nil {
 		return nil
 	}
 	if err := idMap(l.plan.GetUidMap()).write(pid, "uid_map"); err != nil {
@@ -263,7 +290,7 @@ func explain(err error) error {
 func (l *launcher) cloneArgs() *cloneArgs {
 	// The cgroup namespace comes later: it begins where its maker is, and a child is put into its cgroup only after its
 	// namespaces are made.
-	flags := namespaceFlags(l.plan.GetNamespaces()) &^ unix.CLONE_NEWCGROUP
+	flags := namespaceFlags(l.plan.GetNamespaces()) &^ unix.CLONE_NEWCGROUP &^ l.ahead.flags(l.plan.GetNamespaces())
 	args := &cloneArgs{flags: flags, exitSignal: uint64(unix.SIGCHLD)}
 	if l.descriptors.Cgroup2 != nil {
 		args.flags |= unix.CLONE_INTO_CGROUP

@@ -39,9 +39,12 @@ type tree struct {
 	fail func(index int) error
 }
 
-// prepareTree makes the tree of a plan, on a thread that has left the host's mount table.
-func prepareTree(plan *monitorv1.Plan, who owner, held []*os.File, fail func(int) error) (*tree, error) {
-	t := &tree{plan: plan, owner: who, mounts: make([]*os.File, len(plan.GetOperations())), held: held, fail: fail}
+// prepareTree makes the tree of a plan, on a thread that has left the host's mount table. The user namespace, which may be nil, is the
+// tree's from then on.
+func prepareTree(plan *monitorv1.Plan, who owner, userns *os.File, held []*os.File, fail func(int) error) (*tree, error) {
+	t := &tree{
+		plan: plan, owner: who, mounts: make([]*os.File, len(plan.GetOperations())), held: held, userns: userns, fail: fail,
+	}
 	if err := t.prepare(); err != nil {
 		t.close()
 		t.closeTerminals()

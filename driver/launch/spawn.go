@@ -40,13 +40,10 @@ func spawn(a *assembler, lines *lines, args *cloneArgs) (*child, error) {
 // is gone, [child.release] is called. No process that is not ours may be able to look into the child meanwhile, for it would look
 // into us.
 func spawnShared(a *assembler, lines *lines, args *cloneArgs) (*child, error) {
-	stack, err := unix.Mmap(-1, 0, stackSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
-	if err != nil {
-		return nil, fmt.Errorf("map stack: %w", err)
+	c := &child{machine: a.machine(int(lines.reportIn.Fd()))}
+	if err := c.shareMemory(args); err != nil {
+		return nil, err
 	}
-	c := &child{machine: a.machine(int(lines.reportIn.Fd())), stack: stack}
-	args.flags |= unix.CLONE_VM
-	args.stack, args.stackSize = uint64(uintptr(unsafe.Pointer(&stack[0]))), stackSize
 	if err := c.clone(a, lines, args, forkShared); err != nil {
 		c.release(a)
 		return nil, err
@@ -56,6 +53,18 @@ func spawnShared(a *assembler, lines *lines, args *cloneArgs) (*child, error) {
 
 // everyChild is what is asked of the kernel for each: it handles no signal in our way.
 const everyChild = unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND
+
+// shareMemory has the child share our memory, on a stack of its own.
+func (c *child) shareMemory(args *cloneArgs) error {
+	stack, err := unix.Mmap(-1, 0, stackSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return fmt.Errorf("map stack: %w", err)
+	}
+	c.stack = stack
+	args.flags |= unix.CLONE_VM
+	args.stack, args.stackSize = uint64(uintptr(unsafe.Pointer(&stack[0]))), stackSize
+	return nil
+}
 
 // clone makes the process.
 func (c *child) clone(a *assembler, lines *lines, args *cloneArgs, fork func(*cloneArgs, *machine) (uintptr, syscall.Errno)) error {
