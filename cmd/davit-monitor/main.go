@@ -64,7 +64,7 @@ func runMonitor(uuid, generation string, log *logline.Log) error {
 	if err = program.Harden("davit-monitor"); err == nil {
 		err = watch(monitor.Assignment{
 			UUID: uuid, Generation: generation, Folder: files[0], Connection: connection,
-		}, files[1], log, report)
+		}, files[1], new(monitor.Native), log, report)
 	}
 	return tell(report, err)
 }
@@ -77,17 +77,22 @@ func runSpare(log *logline.Log) error {
 	if err = program.Harden("davit-monitor"); err != nil {
 		return tell(report, err)
 	}
-	a, err := monitor.Await(files[0])
+	native := new(monitor.Native)
+	a, err := monitor.Await(files[0], func() {
+		if err := native.MakeAhead(); err != nil { // the launch makes its own, or says why it cannot
+			log.Write(logline.Info, "no namespaces are there ahead", logline.Err(err))
+		}
+	})
 	if err == nil && a != nil {
-		err = watch(*a, files[1], log, report)
+		err = watch(*a, files[1], native, log, report)
 	}
 	return tell(report, err)
 }
 
 // watch is a monitor with a domain.
-func watch(a monitor.Assignment, run *os.File, log *logline.Log, report *program.Report) error {
+func watch(a monitor.Assignment, run *os.File, native *monitor.Native, log *logline.Log, report *program.Report) error {
 	return monitor.Run(monitor.Options{
-		UUID: a.UUID, Generation: a.Generation, Folder: a.Folder, Connection: a.Connection, Keeper: run, Launcher: monitor.Native{}, Log: log,
+		UUID: a.UUID, Generation: a.Generation, Folder: a.Folder, Connection: a.Connection, Keeper: run, Launcher: native, Log: log,
 		Ready: report.Ready,
 	})
 }

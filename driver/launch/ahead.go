@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -72,18 +73,27 @@ func openPlainly(path string, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
+// Network is the network namespace, which nobody is in before the launch. The file stays ours: who needs it for longer makes a copy.
+func (a *Ahead) Network() *os.File { return a.net }
+
 // Close lets go of the namespaces. Those that a container has by now stay.
 func (a *Ahead) Close() {
 	if a == nil {
 		return
 	}
 	closeAll([]*os.File{a.user, a.net, a.ipc, a.uidMap, a.gidMap})
-	a.settings.close()
+	a.settings.closeSoon()
+}
+
+// suit tells whether the container of a plan can have the namespaces.
+func (a *Ahead) suit(plan *monitorv1.Plan) bool {
+	ns := plan.GetNamespaces()
+	return a != nil && ns.GetUser() && (!ns.GetNet() || !a.settings.changed())
 }
 
 // becomes gives the namespaces to the container of a plan, if it can have them, and tells whether it does.
 func (a *Ahead) becomes(plan *monitorv1.Plan) bool {
-	if a == nil || !plan.GetNamespaces().GetUser() || plan.GetNamespaces().GetNet() && a.settings.changed() {
+	if !a.suit(plan) {
 		return false
 	}
 	// Where this is refused, a namespace that is made for the container will tell why.
@@ -122,7 +132,7 @@ func (a *Ahead) entries(flags uint64) (entries [3]entry) {
 // or both as devconf_inherit_init_net says, those of all interfaces and of new ones.
 type settings struct {
 	// events is an inotify(7) descriptor.
-	events int
+	events *os.File
 	// folders are held so that the kernel does not forget them, and with them that they are watched.
 	folders []*os.File
 }
@@ -132,11 +142,11 @@ var settingFolders = []string{"core", "ipv4", "ipv4/conf/all", "ipv4/conf/defaul
 
 // watchSettings begins to watch.
 func watchSettings() (*settings, error) {
-	events, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	events, err := unix.InotifyInit1(unix.IN_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("watch settings of the network: %w", err)
 	}
-	s := &settings{events: events}
+	s := &settings{events: os.NewFile(uintptr(events), "inotify")}
 	for _, name := range settingFolders {
 		folder, err := openPlainly("/proc/sys/net/"+name, unix.O_PATH|unix.O_DIRECTORY)
 		if errors.Is(err, unix.ENOENT) {
@@ -156,7 +166,7 @@ func watchSettings() (*settings, error) {
 
 // changed tells whether any was written to since, or that nobody can tell.
 func (s *settings) changed() bool {
-	fds := []unix.PollFd{{Fd: int32(s.events), Events: unix.POLLIN}}
+	fds := []unix.PollFd{{Fd: int32(s.events.Fd()), Events: unix.POLLIN}}
 	for {
 		n, err := unix.Poll(fds, 0)
 		if err != unix.EINTR {
@@ -166,8 +176,17 @@ func (s *settings) changed() bool {
 }
 
 func (s *settings) close() {
+	closeAll(s.folders)
+	_ = s.events.Close()
+}
+
+// closingDelay is longer than what follows a launch until its caller has the answer.
+const closingDelay = 100 * time.Millisecond
+
+// closeSoon ends the watch a while later: the kernel waits there until all processors have seen it, which took 0.1 to 7 ms, and a
+// launch is awaited.
+func (s *settings) closeSoon() {
 	if s != nil {
-		closeAll(s.folders)
-		_ = unix.Close(s.events)
+		time.AfterFunc(closingDelay, s.close)
 	}
 }

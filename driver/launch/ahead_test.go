@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -234,10 +235,20 @@ func factsOf(t *testing.T, plan *monitorv1.Plan, ahead *launch.Ahead) (got map[s
 	if ahead != nil {
 		open -= launch.AheadDescriptors
 	}
-	if now := descriptors(t); now != open {
-		t.Errorf("%d descriptors are open, and without it were %d", now, open)
-	}
+	awaitDescriptors(t, open)
 	return got, numbers
+}
+
+// awaitDescriptors waits until a number of descriptors is open: some are closed a while after a launch.
+func awaitDescriptors(t *testing.T, want int) {
+	t.Helper()
+	now := descriptors(t)
+	for deadline := time.Now().Add(time.Minute); now != want && time.Now().Before(deadline); now = descriptors(t) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if now != want {
+		t.Errorf("%d descriptors are open, and without it were %d", now, want)
+	}
 }
 
 // A network namespace is not older than the settings of the host that it began with.

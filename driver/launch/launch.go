@@ -43,8 +43,8 @@ type Descriptors struct {
 	Ahead *Ahead
 }
 
-// Launch makes a container and returns when its init runs. The descriptors remain the caller's, but for what was made ahead. If it fails, nothing is
-// left; the error is an [*Error].
+// Launch makes a container and returns when its init runs. The descriptors remain the caller's, but for what was made ahead.
+// If it fails, nothing is left; the error is an [*Error].
 func Launch(plan *monitorv1.Plan, d Descriptors) (*Guest, error) {
 	return launch(plan, d, faults{})
 }

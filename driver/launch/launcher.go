@@ -200,7 +200,7 @@ func (l *launcher) furnish(ctx context.Context, pid int) <-chan error {
 	var netns *os.File
 	if l.plan.GetNamespaces().GetNet() {
 		var err error
-		if netns, err = os.Open(fmt.Sprintf("/proc/%d/ns/net", pid)); err != nil {
+		if netns, err = l.netns(pid); err != nil {
 			done <- failed(step{operation: opFurnish}, err)
 			return done
 		}
@@ -216,6 +216,14 @@ func (l *launcher) furnish(ctx context.Context, pid int) <-chan error {
 		done <- err
 	}()
 	return done
+}
+
+// netns opens the network namespace of the child.
+func (l *launcher) netns(pid int) (*os.File, error) {
+	if l.ahead != nil {
+		return duplicate(l.ahead.Network())
+	}
+	return os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
 }
 
 func (l *launcher) writeMaps(pid int) error {

@@ -62,7 +62,7 @@ func runProgram(args []string, log *logline.Log) error {
 	}
 	a := &monitor.Assignment{UUID: args[0], Generation: args[1], Folder: files[0], Connection: program.Connection(len(files))}
 	if keeper.Spare(args) {
-		if a, err = monitor.Await(files[0]); a == nil {
+		if a, err = monitor.Await(files[0], nil); a == nil {
 			return err
 		}
 	}

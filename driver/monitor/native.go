@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"os"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/davitd/davit/driver/launch"
@@ -10,12 +11,27 @@ import (
 )
 
 // Native makes real containers, by package launch.
-type Native struct{}
+type Native struct {
+	// ahead are namespaces for the first of them; nil if there are none any more.
+	ahead atomic.Pointer[launch.Ahead]
+}
+
+// MakeAhead makes namespaces before there is a plan. The first container has them, if it is one that can; no other has.
+func (n *Native) MakeAhead() error {
+	made, err := launch.MakeAhead()
+	if err != nil {
+		return err
+	}
+	n.ahead.Swap(made).Close()
+	return nil
+}
 
 // Launch makes a container.
-func (Native) Launch(plan *monitorv1.Plan, cgroups Cgroups) (Guest, error) {
+func (n *Native) Launch(plan *monitorv1.Plan, cgroups Cgroups) (Guest, error) {
 	descriptors := descriptorsOf(cgroups)
-	guest, err := launch.Launch(plan, descriptors)
+	first := descriptors
+	first.Ahead = n.ahead.Swap(nil)
+	guest, err := launch.Launch(plan, first)
 	if err != nil {
 		return nil, err
 	}
@@ -23,7 +39,8 @@ func (Native) Launch(plan *monitorv1.Plan, cgroups Cgroups) (Guest, error) {
 }
 
 // Adopt is a container that another process has launched.
-func (Native) Adopt(plan *monitorv1.Plan, cgroups Cgroups, o Orphan) Guest {
+func (n *Native) Adopt(plan *monitorv1.Plan, cgroups Cgroups, o Orphan) Guest {
+	n.ahead.Swap(nil).Close()
 	guest := launch.Adopt(plan, o.InitPID, o.Pidfd, o.Consoles)
 	return &nativeGuest{guest: guest, target: guest.Target(descriptorsOf(cgroups)), await: o.Await}
 }

@@ -26,14 +26,18 @@ type Assignment struct {
 
 // Await waits in a spare monitor, one that was started ahead of any domain, until the keeper assigns it one, and makes the
 // process look as if it had been started for that: its arguments, and its standard output and error, which become the
-// domain's log. It gives nil when the keeper went away or wants no spare any more.
-func Await(channel *os.File) (*Assignment, error) {
+// domain's log. It gives nil when the keeper went away or wants no spare any more. Before it waits, if it has to, it calls ahead, which
+// may be nil.
+func Await(channel *os.File, ahead func()) (*Assignment, error) {
 	launch.GetReady()
 	conn, err := wire.Take(channel)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = conn.Close() }()
+	if ahead != nil && !conn.Waiting() {
+		ahead()
+	}
 	message := new(monitorv1.Assign)
 	files, err := conn.Receive(message)
 	if errors.Is(err, io.EOF) {

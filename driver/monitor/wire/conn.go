@@ -98,6 +98,17 @@ func connection(file *os.File) (syscall.RawConn, error) {
 	return file.SyscallConn()
 }
 
+// Waiting tells whether something has come that was not received, or nothing comes any more.
+func (c *Conn) Waiting() bool {
+	waiting := false
+	err := c.raw.Control(func(fd uintptr) {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, 0)
+		waiting = err != nil || n > 0
+	})
+	return waiting || err != nil
+}
+
 // SetDeadline bounds all that is sent and received; the zero time does not.
 func (c *Conn) SetDeadline(t time.Time) error { return c.file.SetDeadline(t) }
 
