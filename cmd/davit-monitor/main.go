@@ -79,8 +79,8 @@ func runSpare(log *logline.Log) error {
 	}
 	native := new(monitor.Native)
 	a, err := monitor.Await(files[0], func() {
-		if err := native.MakeAhead(); err != nil { // the launch makes its own, or says why it cannot
-			log.Write(logline.Info, "no namespaces are there ahead", logline.Err(err))
+		if fault := native.MakeAhead(); fault != nil { // the launch makes its own, or says why it cannot
+			log.Write(logline.Info, "no namespaces are there ahead", logline.Err(fault))
 		}
 	})
 	if err == nil && a != nil {

@@ -53,8 +53,11 @@ func MakeAhead() (*Ahead, error) {
 		name  string
 		flags int
 	}{
-		{&made.user, "ns/user", unix.O_RDONLY}, {&made.net, "ns/net", unix.O_RDONLY}, {&made.ipc, "ns/ipc", unix.O_RDONLY},
-		{&made.uidMap, "uid_map", unix.O_WRONLY}, {&made.gidMap, "gid_map", unix.O_WRONLY},
+		{&made.user, "ns/user", unix.O_RDONLY},
+		{&made.net, "ns/net", unix.O_RDONLY},
+		{&made.ipc, "ns/ipc", unix.O_RDONLY},
+		{&made.uidMap, "uid_map", unix.O_WRONLY},
+		{&made.gidMap, "gid_map", unix.O_WRONLY},
 	} {
 		if *f.file, err = openPlainly("/proc/"+strconv.Itoa(h.pid)+"/"+f.name, f.flags); err != nil {
 			made.Close()

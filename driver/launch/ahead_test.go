@@ -2,6 +2,8 @@ package launch_test
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -12,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -118,7 +121,7 @@ func namespaceOf(t *testing.T, path string) uint64 {
 	t.Helper()
 	var stat unix.Stat_t
 	if err := unix.Stat(path, &stat); err != nil {
-		t.Fatal(err)
+		t.Error(err)
 	}
 	return stat.Ino
 }
@@ -221,7 +224,7 @@ func factsOf(t *testing.T, plan *monitorv1.Plan, ahead *launch.Ahead) (got map[s
 	for i, name := range []string{"user", "net", "ipc"} {
 		numbers[i] = namespaceOf(t, fmt.Sprintf("/proc/%d/ns/%s", guest.PID, name))
 	}
-	if _, err := guest.Consoles[0].WriteString("\n"); err != nil {
+	if _, err = guest.Consoles[0].WriteString("\n"); err != nil {
 		t.Fatal(err)
 	}
 	exit, err := guest.Wait()
@@ -295,5 +298,129 @@ func TestAheadThatIsRefused(t *testing.T) {
 				t.Errorf("its network namespace is %s", got["namespace net"])
 			}
 		})
+	}
+}
+
+// Every instruction of a child that an usher made fails once. The error names the operation that it belongs to, and nothing is left.
+func TestAheadEachInstructionFails(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	testenv.Residue(t)
+	open := descriptors(t)
+	p := withUserNamespace(newPlan(newRoot(t), "exit", "0"))
+	p.Operations[0].GetRootBind().Mapped = true
+	for i, count := 0, 1; i < count; i += 7 { // the child is the same as without, of which all are tried
+		guest, n, step, err := launch.LaunchBreakingWith(p, launch.Descriptors{Ahead: makeAhead(t)}, i)
+		count = n
+		var e *launch.Error
+		switch {
+		case err == nil:
+			end(guest) // it is one that is skipped when all goes well
+		case !errors.As(err, &e) || e.Errno != unix.ENOSYS || e.Step != step || e.Operation == "":
+			t.Errorf("instruction %d of step %d: %#v", i, step, err)
+		}
+	}
+	awaitDescriptors(t, open)
+}
+
+// Whoever furnishes the network namespace is given that which was made ahead, and init has it.
+func TestAheadIsFurnished(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	testenv.Residue(t)
+	open := descriptors(t)
+	p := withUserNamespace(newPlan(newRoot(t), "pause"))
+	p.Operations[0].GetRootBind().Mapped = true
+	made := makeAhead(t)
+	var want, furnished unix.Stat_t
+	if err := unix.Fstat(int(made.Network().Fd()), &want); err != nil {
+		t.Fatal(err)
+	}
+	guest, err := launch.Launch(p, launch.Descriptors{Ahead: made, Furnish: func(_ context.Context, netns *os.File) error {
+		return unix.Fstat(int(netns.Fd()), &furnished)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	has := namespaceOf(t, fmt.Sprintf("/proc/%d/ns/net", guest.PID))
+	end(guest)
+	if furnished.Ino != want.Ino || has != want.Ino {
+		t.Errorf("%d was furnished, and init has %d: want %d", furnished.Ino, has, want.Ino)
+	}
+	awaitDescriptors(t, open)
+}
+
+// Launches with namespaces made ahead and garbage collections at the same time do not disturb each other.
+func TestAheadBesideTheGarbageCollector(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	testenv.Residue(t)
+	open := descriptors(t)
+	p := withUserNamespace(newPlan(newRoot(t), "pause"))
+	p.Operations[0].GetRootBind().Mapped = true
+	stop := make(chan struct{})
+	var garbage, work sync.WaitGroup
+	garbage.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_ = fmt.Sprint(string(make([]byte, 1<<16)))
+				runtime.GC()
+			}
+		}
+	})
+	for range 3 {
+		work.Go(func() {
+			for range 5 {
+				made, err := launch.MakeAhead()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				numbers := launch.AheadNumbers(made)
+				guest, err := launch.Launch(p, launch.Descriptors{Ahead: made})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if has := namespaceOf(t, fmt.Sprintf("/proc/%d/ns/net", guest.PID)); has != numbers[1] {
+					t.Errorf("it has network namespace %d, want %d", has, numbers[1])
+				}
+				end(guest)
+			}
+		})
+	}
+	work.Wait()
+	close(stop)
+	garbage.Wait()
+	awaitDescriptors(t, open)
+}
+
+// BenchmarkAhead measures a launch of a mapped root up to the exec of init, by turns with namespaces that were made ahead and without:
+// the time, and the processor time of this process and the children that it reaped.
+func BenchmarkAhead(b *testing.B) {
+	testenv.Require(b, testenv.Root)
+	plan := withUserNamespace(newPlan(newRoot(b), "pause"))
+	plan.Operations[0].GetRootBind().Mapped = true
+	var took, used [2]time.Duration
+	for b.Loop() {
+		for i := range took {
+			var made *launch.Ahead
+			if i == 1 {
+				made = makeAhead(b)
+			}
+			before, begun := cpu(b), time.Now()
+			guest, err := launch.Launch(plan, launch.Descriptors{Ahead: made})
+			took[i] += time.Since(begun)
+			used[i] += cpu(b) - before
+			if err != nil {
+				b.Fatal(err)
+			}
+			end(guest)
+			time.Sleep(200 * time.Millisecond) // what is taken down, and the watch of settings, are gone
+		}
+	}
+	for i, name := range []string{"without", "with"} {
+		b.ReportMetric(float64(took[i].Microseconds())/float64(b.N), name+"-us/op")
+		b.ReportMetric(float64(used[i].Microseconds())/float64(b.N), name+"-cpu-us/op")
 	}
 }

@@ -68,6 +68,16 @@ func guestPlan(root string, policy *monitorv1.Policy, argv ...string) *monitorv1
 	}
 }
 
+// mappedPlan is such a plan with a user namespace of its own.
+func mappedPlan(root string, policy *monitorv1.Policy, argv ...string) *monitorv1.Plan {
+	plan := guestPlan(root, policy, argv...)
+	plan.Namespaces.User = true
+	plan.UidMap = []*monitorv1.IdMapping{{Inside: 0, Outside: 10_000_000, Count: 65536}}
+	plan.GidMap = plan.UidMap
+	plan.Operations[0].GetRootBind().Mapped = true
+	return plan
+}
+
 // launch makes a container whose init does what the guest's words say.
 func (d *domain) launch(root string, policy *monitorv1.Policy, words ...string) *client.Started {
 	d.t.Helper()
@@ -136,6 +146,104 @@ func TestNativeReboot(t *testing.T) {
 	}
 	if got := finish(follower); got.err != nil || got.taken {
 		t.Errorf("the console ended with %+v", got)
+	}
+}
+
+// namespaces are the numbers of those of a process which a spare makes ahead.
+func namespaces(tb testing.TB, pid int) (numbers [3]string) {
+	tb.Helper()
+	for i, name := range []string{"user", "net", "ipc"} {
+		var err error
+		if numbers[i], err = os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, name)); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return numbers
+}
+
+// namespacesHeld are those that a process has descriptors of, with how many of its descriptors are of the watch of settings.
+func namespacesHeld(tb testing.TB, pid int) (held [3]string, watches int) {
+	tb.Helper()
+	folder := fmt.Sprintf("/proc/%d/fd", pid)
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, entry := range entries {
+		to, _ := os.Readlink(filepath.Join(folder, entry.Name())) // it may be gone
+		for i, kind := range []string{"user:", "net:", "ipc:"} {
+			if strings.HasPrefix(to, kind) {
+				held[i] = to
+			}
+		}
+		if strings.Contains(to, "inotify") || strings.HasSuffix(to, "_map") || strings.HasPrefix(to, "/proc/sys/net") {
+			watches++
+		}
+	}
+	return held, watches
+}
+
+// A spare has namespaces ready, and its first container is in them and no other is: not that which follows a reboot. One that wants no
+// user namespace has none of them. Then the monitor holds none of them any more.
+func TestNativeAhead(t *testing.T) {
+	h, root := nativeHouse(t), newRoot(t)
+	h.spawn(t, uuid).end()
+	for _, mapped := range []bool{true, false} {
+		ready := make(map[int][3]string)
+		for _, pid := range h.awaitSpares(t) {
+			await(t, "the spare has namespaces", func() bool {
+				ready[pid], _ = namespacesHeld(t, pid)
+				return ready[pid][0] != "" && ready[pid][1] != "" && ready[pid][2] != ""
+			})
+		}
+		d := h.spawn(t, uuid)
+		made, was := ready[d.pid]
+		if !was {
+			t.Fatalf("monitor %d was none of the spares %v", d.pid, ready)
+		}
+		plan := guestPlan(root, onReboot, "/bin/guest", "read", "--", "reboot", "restart")
+		if mapped {
+			plan = mappedPlan(root, onReboot, "/bin/guest", "read", "--", "reboot", "restart")
+		}
+		started, err := d.Start(h.ctx, plan, client.Cgroups{}, client.Logs{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = started.Pidfd.Close()
+		has := namespaces(t, started.PID)
+		if (has == made) != mapped || !mapped && (has[1] == made[1] || has[2] == made[2]) {
+			t.Errorf("with a user namespace: %t: init is in %v, made ahead were %v", mapped, has, made)
+		}
+		await(t, "the monitor holds nothing of it", func() bool {
+			held, watches := namespacesHeld(t, d.pid)
+			return held == [3]string{} && watches == 0
+		})
+		watch := d.events(1)
+		console := d.console(&monitorv1.OpenConsole{})
+		if err = console.Send([]byte("again\n")); err != nil {
+			t.Fatal(err)
+		}
+		d.next(watch)
+		if got := d.next(watch); !strings.HasSuffix(got, "restarted 1") {
+			t.Errorf("event %q", got)
+		}
+		state, pidfd, err := d.State(h.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = pidfd.Close()
+		again := namespaces(t, int(state.GetPid()))
+		for i := range again {
+			if (mapped || i > 0) && (again[i] == has[i] || again[i] == made[i]) {
+				t.Errorf("after a reboot it is in %v, before it was in %v, and %v were made ahead", again, has, made)
+			}
+		}
+		if err := d.Signal(h.ctx, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		d.next(watch)
+		_ = console.Close()
+		d.end()
 	}
 }
 
@@ -260,11 +368,27 @@ func status(tb testing.TB, pid int, key string) (n int) {
 // A monitor is killed at any instant of a start: what is left is an init that the keeper knows, or none, or one that dies
 // with what holds it; never a monitor, a mount or a half-made container.
 func TestNativeKilledWhileStarting(t *testing.T) {
+	killWhileStarting(t, func(_ *house, root string) *monitorv1.Plan { return guestPlan(root, nil, "/bin/guest", "pause") })
+}
+
+// The same, with a monitor that has namespaces which it made when it was a spare.
+func TestNativeKilledWhileStartingAhead(t *testing.T) {
+	killWhileStarting(t, func(h *house, root string) *monitorv1.Plan {
+		h.awaitSpares(t)
+		return mappedPlan(root, nil, "/bin/guest", "pause")
+	})
+}
+
+// killWhileStarting starts plans, and kills the monitor meanwhile.
+func killWhileStarting(t *testing.T, plan func(h *house, root string) *monitorv1.Plan) {
+	t.Helper()
 	h, root := nativeHouse(t), newRoot(t)
+	h.spawn(t, uuid).end()
 	for i := range 25 {
+		p := plan(h, root)
 		d := h.spawn(t, uuid)
 		go func() {
-			started, err := d.Start(h.ctx, guestPlan(root, nil, "/bin/guest", "pause"), client.Cgroups{}, client.Logs{})
+			started, err := d.Start(h.ctx, p, client.Cgroups{}, client.Logs{})
 			if err == nil {
 				_ = started.Pidfd.Close()
 			}
