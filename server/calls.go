@@ -20,17 +20,22 @@ import (
 // calls is what surrounds every call: panics and faults of davit's own are logged, all errors get the form in which
 // they cross the wire, and streams end when the daemon does.
 type calls struct {
-	log *zap.Logger
+	log  *zap.Logger
+	lull *lull
 	// over ends the streams that are still open once the engine has closed.
 	over context.Context //nolint:containedctx // it is the life of the server
 }
 
 func (c *calls) unary(ctx context.Context, req any, call *grpc.UnaryServerInfo, next grpc.UnaryHandler) (resp any, err error) {
+	c.lull.disturb()
+	defer c.lull.disturb()
 	defer func() { resp, err = c.finish(ctx, call.FullMethod, resp, err, recover()) }()
 	return next(ctx, req)
 }
 
 func (c *calls) stream(srv any, ss grpc.ServerStream, call *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+	c.lull.disturb()
+	defer c.lull.disturb()
 	ctx, cancel := context.WithCancel(ss.Context())
 	defer cancel()
 	defer context.AfterFunc(c.over, cancel)()

@@ -35,7 +35,7 @@ func (s *Server) openServices() error {
 	}
 	s.table, s.gate = table, admin.NewGate(table)
 	over, end := context.WithCancel(context.Background())
-	s.calls, s.end = &calls{log: s.log, over: over}, end
+	s.calls, s.end = &calls{log: s.log, lull: s.lull, over: over}, end
 	s.health.SetServingStatus("", healthv1.HealthCheckResponse_NOT_SERVING)
 	return nil
 }

@@ -50,6 +50,7 @@ func (s *Server) answer(ctx context.Context, begun time.Time) error {
 		s.options.Ready()
 	}
 	group.Go(func() error {
+		defer s.lull.disturb()
 		if err := s.engine.Adopt(ctx); err != nil {
 			if ctx.Err() == nil {
 				s.log.Error("find domains again", zap.Error(err))
@@ -118,6 +119,7 @@ func (s *Server) Close() error {
 	if s.end != nil {
 		s.end()
 	}
+	s.lull.close()
 	s.cutOff()
 	if s.engine != nil {
 		now, cancel := context.WithCancel(context.Background())

@@ -67,6 +67,7 @@ type Server struct {
 	stale    atomic.Pointer[error] // why the configuration could not be read again; nil when it could
 	calls    *calls
 	health   *health.Server
+	lull     *lull
 	run      *runFolder
 	doors    []door
 	end      context.CancelFunc // of the calls' context
@@ -74,7 +75,7 @@ type Server struct {
 
 // New opens everything. If it fails, everything is closed again.
 func New(o Options) (*Server, error) {
-	s := &Server{options: o, log: o.Logger, health: health.NewServer()}
+	s := &Server{options: o, log: o.Logger, health: health.NewServer(), lull: newLull()}
 	for _, step := range []func() error{s.openState, s.openEngine, s.openLogs, s.openServices, s.openAudit, s.openSockets} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, s.Close())

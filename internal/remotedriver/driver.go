@@ -136,8 +136,8 @@ func (d *Driver) Start(ctx context.Context, spec driver.Spec) (driver.Instance, 
 		return &instance{d: d, spec: spec}, nil
 	}
 	after := context.WithoutCancel(ctx)
-	if ctx.Err() != nil {
-		// The daemon may be at it still: the same requests again wait for the same ends.
+	if told := domain.FromStatus(err); ctx.Err() != nil || errors.Is(told, context.DeadlineExceeded) || errors.Is(told, context.Canceled) {
+		// The daemon's clock may have been the first to ring. It may be at it still: the same requests again wait for the same ends.
 		if _, again := d.domains.DefineDomain(after, define); again == nil {
 			_, _ = d.domains.StartDomain(after, start)
 		}

@@ -13,13 +13,13 @@ import (
 func act[R any](ctx context.Context, e *Engine, ref *davitv1.DomainRef, name string, work func(context.Context, *actor) (R, error)) (R, error) {
 	var none R
 	for {
-		n, _, err := e.table.find(ref)
+		n, err := e.named(ctx, ref, name)
 		if err != nil {
 			return none, err
 		}
 		result, err := do(ctx, n, name, func(ctx context.Context, a *actor) (R, error) {
-			if unknown := a.seek(ctx); unknown != nil {
-				return none, unknown
+			if err := a.sought(ctx); err != nil {
+				return none, err
 			}
 			switch r := ref.GetRef().(type) {
 			case *davitv1.DomainRef_Id:
@@ -39,6 +39,35 @@ func act[R any](ctx context.Context, e *Engine, ref *davitv1.DomainRef, name str
 	}
 }
 
+// named is the entry that a reference names. What another call is about to define is waited for: its caller may have been answered that its
+// time is over, and what it does next to the domain comes behind.
+func (e *Engine) named(ctx context.Context, ref *davitv1.DomainRef, op string) (*entry, error) {
+	for {
+		n, _, err := e.table.find(ref)
+		if err == nil {
+			return n, nil
+		}
+		claimed := e.table.claimed(ref)
+		if claimed == nil {
+			return nil, err
+		}
+		if err := e.await(ctx, claimed.settled, op, claimed.first); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// sought is seek for a job that follows: it fails with [errGone] where nothing is left of the domain.
+func (a *actor) sought(ctx context.Context) error {
+	if err := a.seek(ctx); err != nil {
+		return err
+	}
+	if a.left() {
+		return errGone
+	}
+	return nil
+}
+
 // claimed has a job done on the domain of a definition, which need not be one yet.
 func claimed[R any](ctx context.Context, e *Engine, def *davitv1.Domain, name string, work func(context.Context, *actor) (R, error)) (R, error) {
 	var none R
@@ -48,8 +77,8 @@ func claimed[R any](ctx context.Context, e *Engine, def *davitv1.Domain, name st
 			return none, err
 		}
 		result, err := do(ctx, n, name, func(ctx context.Context, a *actor) (R, error) {
-			if unknown := a.seek(ctx); unknown != nil {
-				return none, unknown
+			if err := a.sought(ctx); err != nil {
+				return none, err
 			}
 			if a.name != def.GetName() {
 				return none, errRenamed

@@ -24,7 +24,8 @@ type boot struct {
 
 	swept chan struct{} // closed when nothing is left of what nobody owns: runs begin from then on
 	mu    sync.RWMutex
-	told  bool // the driver knows what is defined
+	told  bool     // the driver knows what is defined
+	left  []string // UUIDs of domains that went before it did
 }
 
 func newBoot(parallel int) boot {
@@ -100,10 +101,9 @@ func (e *Engine) awaitFinding(ctx context.Context, j *job) {
 	}
 }
 
-// sweep removes what belongs to nobody, and tells the driver what is defined. What is defined or undefined meanwhile is told afterwards.
+// sweep removes what belongs to nobody, and tells the driver what is defined. Neither is waited for by who defines and undefines meanwhile;
+// that is told afterwards.
 func (e *Engine) sweep(ctx context.Context) (defined, active int) {
-	e.boot.mu.Lock()
-	defer e.boot.mu.Unlock()
 	keep := e.boot.unread
 	for _, n := range e.table.all() {
 		s := n.load()
@@ -122,9 +122,22 @@ func (e *Engine) sweep(ctx context.Context) (defined, active int) {
 	if err := e.driver.Sweep(ctx, keep); err != nil {
 		e.log.Error("sweep what nobody owns", zap.Error(err))
 	}
+	e.boot.mu.Lock()
+	defer e.boot.mu.Unlock()
 	e.reserveAll(ctx)
-	e.boot.told = true
+	e.unreserveAll(ctx, e.boot.left)
+	e.boot.told, e.boot.left = true, nil
 	return defined, active
+}
+
+// postpone notes that a domain is gone whose reservations the driver cannot be told of yet; false if it can.
+func (b *boot) postpone(uuid string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.told {
+		b.left = append(b.left, uuid)
+	}
+	return !b.told
 }
 
 // awaitSweep lets a call that begins a run wait until that may be, as long as the call does.

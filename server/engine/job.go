@@ -14,6 +14,7 @@ type job struct {
 
 	entry *entry // where it waits before there is an actor; nil for others
 
+	turn   context.Context //nolint:containedctx // when it ends before the job begins, the job never does; nil for one that waits for ever
 	values context.Context //nolint:containedctx // the caller's values, without its end
 	begun  bool
 	err    error
@@ -45,11 +46,14 @@ func turn(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithDeadline(ctx, end.Add(-margin))
 }
 
-// do has a job done by the domain's actor and waits for its result. A job that has begun is finished also when ctx ends.
+// do has a job done by the domain's actor and waits for its result. A job that has begun is finished also when ctx ends; none begins
+// once its caller may have been told that its time was over.
 func do[R any](ctx context.Context, n *entry, name string, work func(ctx context.Context, a *actor) (R, error)) (R, error) {
 	var result, none R
+	waiting, cancel := turn(ctx)
+	defer cancel()
 	j := &job{
-		name: name, values: context.WithoutCancel(ctx), done: make(chan struct{}),
+		name: name, turn: waiting, values: context.WithoutCancel(ctx), done: make(chan struct{}),
 		do: func(ctx context.Context, a *actor) (err error) {
 			result, err = work(ctx, a)
 			return err
@@ -58,8 +62,6 @@ func do[R any](ctx context.Context, n *entry, name string, work func(ctx context
 	if err := n.submit(j); err != nil {
 		return none, err
 	}
-	waiting, cancel := turn(ctx)
-	defer cancel()
 	select {
 	case <-j.done:
 		return result, j.err
@@ -134,10 +136,11 @@ func (n *entry) withdraw(j *job) (running string, ok bool) {
 	return n.job, true
 }
 
-// take begins the next job, if there is one.
+// take begins the next job, if there is one. Those whose turn is over are passed over: their callers take them back.
 func (n *entry) take() *job {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.queue = slices.DeleteFunc(n.queue, func(j *job) bool { return j.turn != nil && j.turn.Err() != nil })
 	if len(n.queue) == 0 {
 		return nil
 	}

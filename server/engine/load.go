@@ -2,8 +2,10 @@ package engine
 
 import (
 	"fmt"
+	"runtime"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/davitd/davit/domain"
 	"github.com/davitd/davit/driver"
@@ -27,9 +29,13 @@ func (e *Engine) Load() error {
 	if err != nil {
 		return fmt.Errorf("load domains: %w", err)
 	}
-	for _, def := range defs {
-		if err = e.load(def); err != nil {
-			return fmt.Errorf("load domain %q: %w", def.Def.GetName(), err)
+	loaded, err := laidDown(defs)
+	if err != nil {
+		return err
+	}
+	for _, s := range loaded {
+		if err = e.enrol(s); err != nil {
+			return fmt.Errorf("load domain %q: %w", s.name, err)
 		}
 	}
 	for _, status := range statuses {
@@ -44,19 +50,31 @@ func (e *Engine) Load() error {
 	return nil
 }
 
-// load makes an entry of a stored definition, as if it had never run.
-func (e *Engine) load(def store.Definition) error {
+// laidDown are stored definitions as domains that never ran, in their order. They are encoded by as many at once as there are processors.
+func laidDown(defs []store.Definition) ([]snapshot, error) {
+	all := make([]snapshot, len(defs))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, def := range defs {
+		group.Go(func() (err error) {
+			if all[i], err = laid(def); err != nil {
+				return fmt.Errorf("load domain %q: %w", def.Def.GetName(), err)
+			}
+			return nil
+		})
+	}
+	return all, group.Wait()
+}
+
+func laid(def store.Definition) (snapshot, error) {
 	resting, err := rest(asleep(def.Def))
 	if err != nil {
-		return err
+		return snapshot{}, err
 	}
 	s := snapshot{uuid: def.Def.GetUuid(), name: def.Def.GetName(), stored: resting, autostart: def.Autostart}
 	to, err := s.next(domain.Define)
-	if err != nil {
-		return err
-	}
 	s.Condition = to.To
-	return e.enrol(s)
+	return s, err
 }
 
 // loadStatus shows a domain as it was told last. What became of a run since is found out later, by the first job of its actor.

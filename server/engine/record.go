@@ -9,6 +9,7 @@ import (
 	statusv1 "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/davitd/davit/domain"
@@ -37,6 +38,13 @@ func (e *Engine) note(a *answer) error {
 // conclude stores the outcome of a request, then gives it. If it cannot be stored, a daemon that is started after this
 // one looks for itself what was done.
 func (e *Engine) conclude(a *answer, value proto.Message, err error) {
+	var packed *anypb.Any
+	if err == nil {
+		var fault error
+		if packed, fault = anypb.New(value); fault != nil { // whoever asks again is told that it cannot be read
+			e.log.Error("encode answer", zap.String("request", a.key.id), zap.Error(fault))
+		}
+	}
 	if a.stored && !undone(err) {
 		a.given = time.Now()
 		record := a.record()
@@ -44,7 +52,7 @@ func (e *Engine) conclude(a *answer, value proto.Message, err error) {
 		if err != nil {
 			record.Status, fault = proto.Marshal(domain.ToStatus(err).Proto())
 		} else {
-			record.Answer, fault = encodeAnswer(value)
+			record.Answer, fault = proto.Marshal(packed)
 		}
 		if fault == nil {
 			fault = e.store.PutRequest(record)
@@ -53,15 +61,7 @@ func (e *Engine) conclude(a *answer, value proto.Message, err error) {
 			e.log.Warn("store answer", zap.String("request", a.key.id), zap.Error(fault))
 		}
 	}
-	e.answers.give(a, value, err)
-}
-
-func encodeAnswer(value proto.Message) ([]byte, error) {
-	packed, err := anypb.New(value)
-	if err != nil {
-		return nil, err
-	}
-	return proto.Marshal(packed)
+	e.answers.give(a, packed, err)
 }
 
 // forgetRequest removes what is stored of a request.
@@ -117,14 +117,15 @@ func remembered(r store.Request) (*answer, error) {
 		}
 		a.err = domain.FromStatus(status.ErrorProto(&failed))
 	case r.Answer != nil:
-		var packed anypb.Any
-		err := proto.Unmarshal(r.Answer, &packed)
+		packed := new(anypb.Any)
+		err := proto.Unmarshal(r.Answer, packed)
 		if err == nil {
-			a.value, err = packed.UnmarshalNew()
+			_, err = protoregistry.GlobalTypes.FindMessageByURL(packed.GetTypeUrl()) // a later davit may know others
 		}
 		if err != nil {
 			return a, err
 		}
+		a.value = packed
 	default:
 		a.broken = true
 		return a, nil

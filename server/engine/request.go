@@ -5,11 +5,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/davitd/davit/domain"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
@@ -53,7 +55,7 @@ type answer struct {
 	stored  bool
 	broken  bool          // an earlier daemon was killed over it
 	done    chan struct{} // nil if it is broken and nobody has asked again
-	value   proto.Message
+	value   *anypb.Any    // in its wire form, which is a fraction of the message's size; nil if there is none
 	err     error
 }
 
@@ -102,6 +104,7 @@ func once[Q request, R proto.Message](ctx context.Context, e *Engine, q Q, work 
 		if a.body != body {
 			return none, invalid("request_id", "%q was used for another request", id)
 		}
+		var own R
 		if known != standingKnown {
 			go func() {
 				var value R
@@ -109,6 +112,7 @@ func once[Q request, R proto.Message](ctx context.Context, e *Engine, q Q, work 
 					value, err = attempt(withTurn(context.WithoutCancel(ctx), ctx), e, q, a, known, work)
 					return err
 				})
+				own = value
 				e.conclude(a, value, err)
 			}()
 		}
@@ -120,12 +124,28 @@ func once[Q request, R proto.Message](ctx context.Context, e *Engine, q Q, work 
 		if known == standingKnown && undone(a.err) {
 			continue // the first caller left before its turn came: this one is the first now
 		}
-		value, ok := a.value.(R)
-		if !ok {
-			return none, a.err
+		if known != standingKnown {
+			return own, a.err
 		}
-		return value, a.err
+		return repeated[R](a)
 	}
+}
+
+// repeated is an answer that was given before.
+func repeated[R proto.Message](a *answer) (R, error) {
+	var none R
+	if a.err != nil {
+		return none, a.err
+	}
+	message, err := a.value.UnmarshalNew()
+	value, ok := message.(R)
+	if err != nil || !ok {
+		return none, &domain.Error{
+			Code: codes.Internal, Reason: davitv1.ErrorReason_ERROR_REASON_INTERNAL, Op: "answer request", Subject: a.key.id,
+			Message: fmt.Sprintf("it was answered before, and the answer cannot be read: it is %q", a.value.GetTypeUrl()), Err: err,
+		}
+	}
+	return value, nil
 }
 
 // attempt notes a request and does its work. If that was broken off by the death of an earlier daemon it is done again;
@@ -205,7 +225,7 @@ func (t *answers) shelve(a *answer) {
 }
 
 // give answers a request. What was not done is not remembered, so that it can be asked for again.
-func (t *answers) give(a *answer, value proto.Message, err error) {
+func (t *answers) give(a *answer, value *anypb.Any, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	a.value, a.err = value, err

@@ -77,10 +77,8 @@ func (a *actor) unreserve() error {
 	if !ok {
 		return nil
 	}
-	a.engine.boot.mu.RLock()
-	defer a.engine.boot.mu.RUnlock()
-	if !a.engine.boot.told {
-		return nil // the sweep finds it
+	if a.engine.boot.postpone(a.uuid) {
+		return nil
 	}
 	ctx, cancel := a.brief()
 	defer cancel()
@@ -89,4 +87,21 @@ func (a *actor) unreserve() error {
 		a.log.Warn("give back what was reserved; that is done when the daemon starts again", zap.Error(err))
 	}
 	return err
+}
+
+// unreserveAll gives back what the driver has reserved for domains that went before it was told what is defined. One of the same UUID that
+// is defined now keeps it.
+func (e *Engine) unreserveAll(ctx context.Context, left []string) {
+	reserver, ok := e.driver.(driver.Reserver)
+	if !ok {
+		return
+	}
+	for _, uuid := range left {
+		if n := e.table.lookup(uuid); n != nil && n.load() != nil {
+			continue
+		}
+		if err := reserver.Unreserve(ctx, uuid); err != nil {
+			e.log.Warn("give back what was reserved; that is done when the daemon starts again", zap.String("uuid", uuid), zap.Error(err))
+		}
+	}
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
@@ -80,7 +81,7 @@ func (e *Engine) finishResets(ctx context.Context) {
 		}
 		group.Go(func() error {
 			_, err := do(ctx, n, "reset domain", func(ctx context.Context, a *actor) (*davitv1.EventPosition, error) {
-				if err := a.seek(ctx); err != nil {
+				if err := a.sought(ctx); err != nil {
 					return nil, err
 				}
 				if again := a.current.Load().again; again != nil {
@@ -88,7 +89,7 @@ func (e *Engine) finishResets(ctx context.Context) {
 				}
 				return nil, nil //nolint:nilnil // it was done
 			})
-			if err != nil {
+			if err != nil && !errors.Is(err, errGone) {
 				e.log.Error("finish reset of domain", zap.String("uuid", n.uuid), zap.Error(err))
 			}
 			return nil

@@ -169,9 +169,30 @@ func (t *table) renumber(n *entry, from, to uint32) {
 
 // find gives the entry that a reference names, if it is a domain.
 func (t *table) find(ref *davitv1.DomainRef) (*entry, *snapshot, error) {
-	var n *entry
-	var key, value string
+	n, key, value := t.at(ref)
+	if key == "" {
+		return nil, nil, invalid("domain", "name a domain by uuid, name or id")
+	}
+	if n != nil {
+		if s := n.load(); s != nil && (key != "name" || s.name == value) {
+			return n, s, nil
+		}
+	}
+	return nil, nil, notFound(key, value)
+}
+
+// claimed gives the entry that a reference names, if another call is just making it a domain.
+func (t *table) claimed(ref *davitv1.DomainRef) *entry {
+	if n, _, _ := t.at(ref); n != nil && n.current.Load() == nil {
+		return n
+	}
+	return nil
+}
+
+// at gives what stands where a reference points to, by which of its kinds, and its words.
+func (t *table) at(ref *davitv1.DomainRef) (n *entry, key, value string) {
 	t.mu.RLock()
+	defer t.mu.RUnlock()
 	switch r := ref.GetRef().(type) {
 	case *davitv1.DomainRef_Uuid:
 		key, value = "uuid", r.Uuid
@@ -185,16 +206,7 @@ func (t *table) find(ref *davitv1.DomainRef) (*entry, *snapshot, error) {
 		key, value = "id", formatID(r.Id)
 		n = t.byID[r.Id]
 	}
-	t.mu.RUnlock()
-	if key == "" {
-		return nil, nil, invalid("domain", "name a domain by uuid, name or id")
-	}
-	if n != nil {
-		if s := n.load(); s != nil && (key != "name" || s.name == value) {
-			return n, s, nil
-		}
-	}
-	return nil, nil, notFound(key, value)
+	return n, key, value
 }
 
 // lookup gives the entry of a UUID.

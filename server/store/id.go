@@ -21,7 +21,7 @@ type counter struct {
 	last uint32
 }
 
-// open reads the last number. A status record may know a higher one, if somebody changed the file.
+// open reads the last number. Where the file does not tell it, the records do.
 func (c *counter) open(run, status *folder) error {
 	file, err := run.root.OpenFile(idName, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -31,27 +31,27 @@ func (c *counter) open(run, status *folder) error {
 	b := make([]byte, 16)
 	n, _ := file.ReadAt(b, 0)
 	last, err := strconv.ParseUint(strings.TrimSuffix(string(b[:n]), "\n"), 10, 32)
-	if err != nil || n != idBytes { // a part of a number is another
-		last = 0
-		if err = file.Truncate(0); err != nil { // new, or not what was written
-			return err
-		}
+	if err == nil && n == idBytes { // a part of a number is another
+		c.last = uint32(last)
+		return nil
 	}
-	c.last = uint32(last)
-	names, err := status.names()
-	if err != nil {
+	if err := file.Truncate(0); err != nil { // new, or not what was written
 		return err
 	}
-	for _, name := range names {
-		text, err := status.root.ReadFile(name)
-		if err != nil {
-			continue // whoever reads the records says so
-		}
-		if st, err := decodeStatus(text); err == nil {
-			c.last = max(c.last, st.ID)
+	all, err := readAll(status, statusSuffix, decodeStatus)
+	for _, r := range all {
+		if r.err == nil { // whoever reads the records says so
+			c.raise(r.value.ID)
 		}
 	}
-	return nil
+	return err
+}
+
+// raise makes a number one that was used: a status record may know a higher one, if somebody changed the file.
+func (c *counter) raise(used uint32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last = max(c.last, used)
 }
 
 func (c *counter) close() error {

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -65,28 +64,23 @@ func (s *Store) DeleteRequest(r Request) error {
 // Requests reads all that were stored since the host was started. One that cannot be read, or is older than that, is
 // removed: it counts as never made.
 func (s *Store) Requests() ([]Request, error) {
-	names, err := s.requests.names()
+	all, err := readAll(s.requests, requestSuffix, func(text []byte) (r Request, err error) {
+		err = json.Unmarshal(text, &r)
+		return r, err
+	})
 	if err != nil {
 		return nil, refusal("read requests", "", err)
 	}
-	var all []Request
-	for _, name := range names {
-		if !strings.HasSuffix(name, requestSuffix) {
+	good := make([]Request, 0, len(all))
+	for _, r := range all {
+		if r.err == nil && bytes.Equal(r.value.Boot, s.boot) && r.value.name() == r.name {
+			good = append(good, r.value)
 			continue
 		}
-		text, err := s.requests.root.ReadFile(name)
-		var r Request
-		if err == nil {
-			err = json.Unmarshal(text, &r)
-		}
-		if err == nil && bytes.Equal(r.Boot, s.boot) && r.name() == name {
-			all = append(all, r)
-			continue
-		}
-		s.logger.Info("request is forgotten", zap.String("file", name), zap.Error(err))
-		if err := s.requests.remove(name, false); err != nil {
-			return nil, refusal("remove request", name, err)
+		s.logger.Info("request is forgotten", zap.String("file", r.name), zap.Error(r.err))
+		if err := s.requests.remove(r.name, false); err != nil {
+			return nil, refusal("remove request", r.name, err)
 		}
 	}
-	return all, nil
+	return good, nil
 }

@@ -3,7 +3,6 @@ package store
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -134,33 +133,25 @@ func (s *Store) DeleteStatus(uuid string) error {
 // Statuses reads all records, in the order of their UUIDs. One that cannot be read is renamed to *.damaged and logged:
 // its domain counts as not active.
 func (s *Store) Statuses() ([]Status, error) {
-	names, err := s.status.names()
+	all, err := readAll(s.status, statusSuffix, decodeStatus)
 	if err != nil {
 		return nil, refusal("read status records", "", err)
 	}
-	var all []Status
-	for _, name := range names {
-		uuid, ok := strings.CutSuffix(name, statusSuffix)
-		if !ok {
-			continue
+	good := make([]Status, 0, len(all))
+	for _, r := range all {
+		if r.err == nil && r.value.UUID+statusSuffix != r.name {
+			r.err = fmt.Errorf("uuid is %q", r.value.UUID)
 		}
-		text, err := s.status.root.ReadFile(name)
-		var st Status
-		if err == nil {
-			st, err = decodeStatus(text)
-		}
-		if err == nil && st.UUID != uuid {
-			err = fmt.Errorf("uuid is %q", st.UUID)
-		}
-		if err != nil {
-			aside, renamed := s.status.quarantine(name)
-			s.logger.Error("read status record", zap.String("file", name), zap.Error(err),
+		if r.err != nil {
+			aside, renamed := s.status.quarantine(r.name)
+			s.logger.Error("read status record", zap.String("file", r.name), zap.Error(r.err),
 				zap.String("renamed", aside), zap.NamedError("rename", renamed))
 			continue
 		}
-		all = append(all, st)
+		s.ids.raise(r.value.ID)
+		good = append(good, r.value)
 	}
-	return all, nil
+	return good, nil
 }
 
 func encodeStatus(st Status) ([]byte, error) {
