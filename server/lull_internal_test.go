@@ -48,15 +48,16 @@ func TestSpareMemory(t *testing.T) {
 	const burst = 64 << 20
 	debug.FreeOSMemory()
 	before := spareMemory()
-	garbage := make([][]byte, burst>>12)
-	for i := range garbage {
-		garbage[i] = make([]byte, 1<<12)
-	}
-	if got := spareMemory(); got < before+burst/2 {
-		t.Errorf("%d bytes are to be had, and %d after %d were allocated", before, got, burst)
-	}
-	runtime.KeepAlive(garbage)
-	garbage = nil
+	func() {
+		garbage := make([][]byte, burst>>12)
+		for i := range garbage {
+			garbage[i] = make([]byte, 1<<12)
+		}
+		if got := spareMemory(); got < before+burst/2 {
+			t.Errorf("%d bytes are to be had, and %d after %d were allocated", before, got, burst)
+		}
+		runtime.KeepAlive(garbage)
+	}()
 	debug.FreeOSMemory()
 	if got := spareMemory(); got > before+burst/2 {
 		t.Errorf("%d bytes are to be had, and %d after %d were freed", before, got, burst)

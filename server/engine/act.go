@@ -18,8 +18,8 @@ func act[R any](ctx context.Context, e *Engine, ref *davitv1.DomainRef, name str
 			return none, err
 		}
 		result, err := do(ctx, n, name, func(ctx context.Context, a *actor) (R, error) {
-			if err := a.sought(ctx); err != nil {
-				return none, err
+			if lost := a.sought(ctx); lost != nil {
+				return none, lost
 			}
 			switch r := ref.GetRef().(type) {
 			case *davitv1.DomainRef_Id:
@@ -77,8 +77,8 @@ func claimed[R any](ctx context.Context, e *Engine, def *davitv1.Domain, name st
 			return none, err
 		}
 		result, err := do(ctx, n, name, func(ctx context.Context, a *actor) (R, error) {
-			if err := a.sought(ctx); err != nil {
-				return none, err
+			if lost := a.sought(ctx); lost != nil {
+				return none, lost
 			}
 			if a.name != def.GetName() {
 				return none, errRenamed

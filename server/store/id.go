@@ -35,7 +35,7 @@ func (c *counter) open(run, status *folder) error {
 		c.last = uint32(last)
 		return nil
 	}
-	if err := file.Truncate(0); err != nil { // new, or not what was written
+	if err = file.Truncate(0); err != nil { // new, or not what was written
 		return err
 	}
 	all, err := readAll(status, statusSuffix, decodeStatus)
