@@ -52,13 +52,14 @@ func facts(t *testing.T, pid int) map[string]string {
 		got["namespace "+name] = fmt.Sprintf("own %t, of its user namespace %t",
 			namespaceOf(t, path) != namespaceOf(t, "/proc/self/ns/"+name), owningUser(t, path) == user)
 	}
-	for _, name := range []string{"status", "mountinfo", "environ", "net/dev", "net/route", "net/if_inet6"} {
+	for _, name := range []string{"status", "environ", "net/dev", "net/route", "net/if_inet6"} {
 		text, err := os.ReadFile(filepath.Join(proc, name))
 		if err != nil {
 			t.Fatal(err)
 		}
 		got[name] = string(text)
 	}
+	got["mountinfo"] = mountsAlone(t, proc)
 	status := regexp.MustCompile(`(?m)^(PPid|TracerPid):.*$`).FindAllString(got["status"], -1)
 	for _, line := range regexp.MustCompile(`(?m)^NS\w+:.*$`).FindAllString(got["status"], -1) {
 		fields := strings.Fields(line)
@@ -66,7 +67,7 @@ func facts(t *testing.T, pid int) map[string]string {
 	}
 	got["status"] = strings.Join(status, "\n")
 	mounts := regexp.MustCompile(`(?m)^\d+ \d+ \S+ `).ReplaceAllString(got["mountinfo"], "")
-	got["mountinfo"] = regexp.MustCompile(`(master|shared):\d+`).ReplaceAllString(mounts, "$1")
+	got["mountinfo"] = regexp.MustCompile(`shared:\d+`).ReplaceAllString(mounts, "shared")
 	entries, err := os.ReadDir(filepath.Join(proc, "fd"))
 	if err != nil {
 		t.Fatal(err)
@@ -74,6 +75,24 @@ func facts(t *testing.T, pid int) map[string]string {
 	got["descriptors"] = strconv.Itoa(len(entries))
 	maps.Copy(got, networkSettings(t, filepath.Join(proc, "ns/net")))
 	return got
+}
+
+// mountsAlone is the mount table of a container as soon as nothing of it follows another: until the thread that launched it is gone, with its
+// mount table, what was taken through the vault does.
+func mountsAlone(t *testing.T, proc string) string {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		text, err := os.ReadFile(filepath.Join(proc, "mountinfo"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), " master:") {
+			return string(text)
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("its mounts follow others:\n%s", text)
+		}
+	}
 }
 
 // networkSettings are all settings of a network namespace.
