@@ -55,7 +55,7 @@ func (e *Engine) done(q request, subject string, refusal error) proto.Message {
 			return &davitv1.CreateDomainResponse{Domain: s.info(), Position: now}
 		}
 	case *davitv1.DefineDomainRequest:
-		if s := e.like(q.GetSource(), q.GetStrict(), (*snapshot).inactive); s != nil && s.persistent() {
+		if s := e.defined(q); s != nil {
 			return &davitv1.DefineDomainResponse{Domain: s.info(), Position: now}
 		}
 	}
@@ -115,6 +115,15 @@ func doneTo(s *snapshot, q request, refusal error, now *davitv1.EventPosition) p
 func (e *Engine) look(ref *davitv1.DomainRef) *snapshot {
 	_, s, err := e.table.find(ref)
 	if err != nil {
+		return nil
+	}
+	return s
+}
+
+// defined is the domain that has the stored definition already that a request asks for, nil if there is none.
+func (e *Engine) defined(q *davitv1.DefineDomainRequest) *snapshot {
+	s := e.like(q.GetSource(), q.GetStrict(), (*snapshot).inactive)
+	if s == nil || !s.persistent() {
 		return nil
 	}
 	return s

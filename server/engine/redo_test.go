@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -22,19 +23,26 @@ type redo struct {
 	do      func(ctx context.Context, h *house) (proto.Message, error)
 	after   string // condition of web
 	once    string // an event that must be told exactly once
+	never   string // one that must not be told
 }
 
 var redos = []redo{
 	{
-		name: "define", after: "shut off (unknown)",
+		name: "define", after: "shut off (unknown)", once: "web: Defined Added", never: "web: Defined Updated",
 		do: func(ctx context.Context, h *house) (proto.Message, error) {
 			return h.DefineDomain(ctx, &davitv1.DefineDomainRequest{Source: xml("web", uuidWeb), RequestId: "one"})
 		},
 	},
 	{
-		name: "define without uuid", after: "shut off (unknown)", once: "web: Defined Added",
+		name: "define without uuid", after: "shut off (unknown)", once: "web: Defined Added", never: "web: Defined Updated",
 		do: func(ctx context.Context, h *house) (proto.Message, error) {
 			return h.DefineDomain(ctx, &davitv1.DefineDomainRequest{Source: xml("web", ""), RequestId: "one"})
+		},
+	},
+	{
+		name: "define anew", prepare: rests, after: "shut off (unknown)", once: "web: Defined Updated",
+		do: func(ctx context.Context, h *house) (proto.Message, error) {
+			return h.DefineDomain(ctx, &davitv1.DefineDomainRequest{Source: xml("web", uuidWeb, "<title>new</title>"), RequestId: "one"})
 		},
 	},
 	{
@@ -187,6 +195,9 @@ func (r redo) at(h *house, steps int) (killed bool) {
 	}
 	if r.once != "" && count != 1 {
 		h.t.Errorf("killed %s: %q is told %d times in %q", where, r.once, count, h.told())
+	}
+	if r.never != "" && slices.Contains(h.told(), r.never) {
+		h.t.Errorf("killed %s: %q is told in %q", where, r.never, h.told())
 	}
 	h.kill()
 	h.start()
