@@ -70,15 +70,17 @@ func (a *actor) seek(ctx context.Context) error {
 	}
 	r.instance = instance
 	r.live = a.completed(instance, r.live)
-	if now, err := instance.Status(ctx); err == nil {
-		r.initPID = now.InitPID
-	}
+	now, unknown := instance.Status(ctx)
+	r.initPID = now.InitPID
 	a.show(next)
 	a.settleLater()
 	if f.status.Revised != nil {
 		a.retune(ctx, f.status)
 	}
-	if err := a.rejoin(ctx, instance); err != nil {
+	if err = unknown; err == nil {
+		err = a.rejoin(ctx, instance, now)
+	}
+	if err != nil {
 		// The run is there and the engine cannot follow it yet: its actor tries again.
 		a.log.Error("recover domain", zap.Error(err))
 		a.later()
@@ -149,13 +151,9 @@ func (a *actor) lost(next snapshot, err error) {
 	}
 }
 
-// rejoin follows the run again: what happened meanwhile is told, and what was left half done is finished.
-func (a *actor) rejoin(ctx context.Context, instance driver.Instance) error {
+// rejoin follows the run again, which was as given: what happened meanwhile is told, and what was left half done is finished.
+func (a *actor) rejoin(ctx context.Context, instance driver.Instance, now driver.Status) error {
 	s := a.current.Load()
-	now, err := instance.Status(ctx)
-	if err != nil {
-		return err
-	}
 	if err := a.subscribe(instance, s.journal.sequence); err != nil {
 		return err
 	}
