@@ -25,10 +25,23 @@ func (g *Group) Remove(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// RemoveAtOnce is [Group.Remove] of a group that is empty. One that is not, or still busy with the last moments of what was in it, is
+// unix.EBUSY.
+func (g *Group) RemoveAtOnce() error {
+	var errs []error
+	for _, t := range g.h.Trees {
+		errs = append(errs, t.remove(g.path))
+	}
+	return errors.Join(errs...)
+}
+
+// busyTime is the longest time from one try to remove a folder to the next. A try costs some microseconds, and a domain's end waits for it.
+const busyTime = 5 * time.Millisecond
+
 // removeRetry removes a group's folder in one tree. The kernel tells nobody when a version 1 folder ceases to be
 // busy, hence the timer.
 func (t *Tree) removeRetry(ctx context.Context, p Path) error {
-	for wait := newBackoff(); ; {
+	for wait := (&backoff{delay: time.Millisecond, limit: busyTime}); ; {
 		err := t.remove(p)
 		if err == nil || !errors.Is(err, unix.EBUSY) {
 			return err
@@ -241,16 +254,17 @@ func (f *folder) sweepPartitions(depth int) error {
 	return nil
 }
 
-// backoff waits longer each time, from a millisecond to fifty, for what the kernel does not tell.
-type backoff struct{ delay time.Duration }
+// backoff waits longer each time, up to a limit, for what the kernel does not tell.
+type backoff struct{ delay, limit time.Duration }
 
-func newBackoff() *backoff { return &backoff{delay: time.Millisecond} }
+// newBackoff waits from a millisecond to fifty.
+func newBackoff() *backoff { return &backoff{delay: time.Millisecond, limit: 50 * time.Millisecond} }
 
 // next waits once, or returns ctx's error.
 func (b *backoff) next(ctx context.Context) error {
 	timer := time.NewTimer(b.delay)
 	defer timer.Stop()
-	b.delay = min(b.delay*2, 50*time.Millisecond)
+	b.delay = min(b.delay*2, b.limit)
 	select {
 	case <-timer.C:
 		return nil

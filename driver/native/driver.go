@@ -110,7 +110,8 @@ type Driver struct {
 	program *os.File
 	hooks   hooks
 
-	minder minder
+	minder    minder
+	aftermath aftermath
 
 	mu      sync.Mutex
 	keeper  *client.Keeper
@@ -191,6 +192,7 @@ func (d *Driver) open() (err error) {
 
 // Close lets go of everything. A keeper that has no monitor ends; domains run on.
 func (d *Driver) Close() error {
+	d.aftermath.close()
 	d.minder.close()
 	// A reader that is being stopped may ask for the keeper, so the lock is not held meanwhile.
 	d.mu.Lock()

@@ -447,22 +447,15 @@ func (d *Driver) remove(ctx context.Context, r rest) error {
 	return d.step("remove state folder", func() error { return d.states.remove(r.uuid) })
 }
 
-// emptyTime is how long a cgroup that is empty may stay busy before its processes are killed nevertheless.
-const emptyTime = 100 * time.Millisecond
-
-// removeGroup removes the cgroup.
+// removeGroup removes the cgroup. One in which nothing was left and something is, such as a command that had just begun, loses that first.
 func (r rest) removeGroup(ctx context.Context) error {
-	if !r.empty {
-		return r.group.Remove(ctx)
-	}
-	brief, cancel := context.WithTimeout(ctx, emptyTime)
-	err := r.group.Remove(brief)
-	cancel()
-	if err == nil || ctx.Err() != nil {
-		return err
-	}
-	if err = r.group.Kill(ctx); err != nil && !gone(err) {
-		return err
+	if r.empty {
+		if err := r.group.RemoveAtOnce(); !errors.Is(err, unix.EBUSY) {
+			return err
+		}
+		if err := r.group.Kill(ctx); err != nil && !gone(err) {
+			return err
+		}
 	}
 	return r.group.Remove(ctx)
 }

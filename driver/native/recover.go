@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -296,10 +297,7 @@ func (d *Driver) Sweep(ctx context.Context, keep []driver.Ref) error {
 	if err != nil {
 		return fmt.Errorf("list state folders: %w", err)
 	}
-	var errs []error
-	for _, uuid := range uuids {
-		errs = append(errs, d.sweepState(ctx, uuid, keep, kept))
-	}
+	errs := d.sweepStates(ctx, uuids, keep, kept)
 	errs = append(errs, d.sweepMonitors(ctx, kept))
 	prefix := cgroup.InstancePrefix(d.opts.Instance)
 	errs = append(errs, d.cgroups.Sweep(ctx, prefix, func(p cgroup.Path) bool { return kept[p.Name[len(prefix):]] }))
@@ -324,31 +322,51 @@ func (d *Driver) sweepMonitors(ctx context.Context, kept map[string]bool) error 
 	return errors.Join(errs...)
 }
 
-// sweepState removes a domain with its state, unless it is the run that is kept.
-func (d *Driver) sweepState(ctx context.Context, uuid string, keep []driver.Ref, kept map[string]bool) error {
+// sweptAtOnce is how many domains are swept at once: one whose end takes its time holds up few others.
+const sweptAtOnce = 8
+
+// sweepStates removes the domains that have state and are not kept, and notes which are kept nevertheless: nobody else may have what they
+// have, until the next sweep.
+func (d *Driver) sweepStates(ctx context.Context, uuids []string, keep []driver.Ref, kept map[string]bool) []error {
+	errs := make([]error, len(uuids))
+	swept := make([]bool, len(uuids))
+	var group errgroup.Group
+	group.SetLimit(sweptAtOnce)
+	for k, uuid := range uuids {
+		group.Go(func() error {
+			swept[k], errs[k] = d.sweepState(ctx, uuid, keep)
+			return nil
+		})
+	}
+	_ = group.Wait() // each one's error is there
+	for k, uuid := range uuids {
+		if swept[k] {
+			kept[uuid] = errors.Is(errs[k], driver.ErrStuck)
+		}
+	}
+	return errs
+}
+
+// sweepState removes a domain with its state, unless it is a run that is kept; false if it is, or is not ours.
+func (d *Driver) sweepState(ctx context.Context, uuid string, keep []driver.Ref) (swept bool, err error) {
 	if checkUUID(uuid) != nil {
-		return nil // not ours
+		return false, nil // not ours
 	}
 	folder, err := d.states.open(uuid)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer func() { _ = folder.Close() }()
 	r, err := readRecord(folder)
 	if err == nil && slices.Contains(keep, driver.Ref{UUID: uuid, Generation: r.Generation}) {
-		return nil
+		return false, nil
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		d.log.Warn("a record cannot be read", zap.String("uuid", uuid), zap.Error(err))
 	}
-	kept[uuid] = false
 	group, err := d.group(uuid, "")
 	if err != nil {
-		return err
+		return true, err
 	}
-	err = d.remove(ctx, rest{uuid: uuid, folder: folder, group: group})
-	if errors.Is(err, driver.ErrStuck) {
-		kept[uuid] = true // nobody else may have what it has, until the next sweep
-	}
-	return err
+	return true, d.remove(ctx, rest{uuid: uuid, folder: folder, group: group})
 }

@@ -21,9 +21,6 @@ import (
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 )
 
-// undoTime is how long undoing may take when the caller's own time is over.
-const undoTime = 20 * time.Second
-
 // Start makes a container.
 func (d *Driver) Start(ctx context.Context, spec driver.Spec) (driver.Instance, error) {
 	begun, name := time.Now(), spec.Definition.GetName()
@@ -76,27 +73,6 @@ type start struct {
 
 // undoBy tells how to undo what was just made.
 func (s *start) undoBy(f func(context.Context) error) { s.made = append(s.made, f) }
-
-// undo removes what was made, the newest first, also when ctx has ended. What the monitor runs, which uses all of it, is ended before.
-func (s *start) undo(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
-	defer cancel()
-	var errs []error
-	if s.end != nil {
-		errs = append(errs, s.end(ctx))
-	}
-	for len(s.made) > 0 {
-		last := len(s.made) - 1
-		errs = append(errs, s.made[last](ctx))
-		s.made = s.made[:last]
-	}
-	s.i.letGo()
-	if err := errors.Join(errs...); err != nil {
-		s.d.log.Error("a failed start could not be undone", zap.String("uuid", s.spec.UUID), zap.Error(err))
-		return err
-	}
-	return nil
-}
 
 // startStep is one step of a start.
 type startStep struct {

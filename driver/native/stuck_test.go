@@ -170,3 +170,73 @@ func TestSweepOfWhatCannotDie(t *testing.T) {
 	}
 	h.empty(t)
 }
+
+// memberOf waits for a process of cgroups that runs a program.
+func memberOf(tb testing.TB, folders []string, name string) int {
+	tb.Helper()
+	for end := time.Now().Add(testenv.Scale(time.Minute)); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		for _, folder := range folders {
+			for _, procs := range []string{"cgroup.procs", "init/cgroup.procs"} {
+				text, _ := os.ReadFile(filepath.Join(folder, procs))
+				for field := range strings.FieldsSeq(string(text)) {
+					comm, _ := os.ReadFile(filepath.Join("/proc", field, "comm"))
+					if strings.TrimSpace(string(comm)) == name {
+						pid, _ := strconv.Atoi(field)
+						return pid
+					}
+				}
+			}
+		}
+	}
+	tb.Fatalf("no process of %q is %q", folders, name)
+	return 0
+}
+
+// A start that fails beside a process that cannot die gives nothing away that it has: the domain's host ids, its record and its folder stay
+// until it has died, and then go by themselves.
+func TestFailedStartCannotDie(t *testing.T) {
+	h := newHost(t, "fa140003")
+	d := closing(t, h.open(t))
+	d.StuckHook(200 * time.Millisecond)
+	spec := h.spec(obeys)
+	state := filepath.Join(h.options.StateDir, spec.UUID)
+	var pid int
+	var release func()
+	d.OnStep(func(name string) error {
+		if name != "complete record" {
+			return nil
+		}
+		pid = memberOf(t, h.groups(t, spec.UUID), "sleep")
+		release = undying(t, pid)
+		return errors.New("no more")
+	})
+	ctx, cancel := aWhile()
+	defer cancel()
+	_, err := d.Start(ctx, spec)
+	d.OnStep(nil)
+	if release == nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(err, driver.ErrStuck) || !strings.Contains(err.Error(), fmt.Sprintf("process %d (%q)", pid, "sleep")) {
+		t.Errorf("%v, want process %d told, which is stuck", err, pid)
+	}
+	if _, err = os.Stat(state); err != nil {
+		t.Error(err)
+	}
+	h.claims(t, 1)
+	if _, err = d.Start(ctx, spec); err == nil || !strings.Contains(err.Error(), "was not released") {
+		t.Errorf("start again: %v, want it refused", err)
+	}
+	kill(t, start(t, d, h.spec(idle)))
+	release()
+	for end := time.Now().Add(testenv.Scale(time.Minute)); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if _, err = os.Stat(state); errors.Is(err, os.ErrNotExist) {
+			break
+		}
+	}
+	if err == nil {
+		t.Error("its state is there for ever")
+	}
+	kill(t, start(t, d, spec))
+	h.empty(t)
+}
