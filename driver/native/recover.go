@@ -7,9 +7,9 @@ import (
 	"io"
 	"os"
 	"slices"
+	"sync"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -330,15 +330,16 @@ const sweptAtOnce = 8
 func (d *Driver) sweepStates(ctx context.Context, uuids []string, keep []driver.Ref, kept map[string]bool) []error {
 	errs := make([]error, len(uuids))
 	swept := make([]bool, len(uuids))
-	var group errgroup.Group
-	group.SetLimit(sweptAtOnce)
+	var group sync.WaitGroup
+	turns := make(chan struct{}, sweptAtOnce)
 	for k, uuid := range uuids {
-		group.Go(func() error {
+		turns <- struct{}{}
+		group.Go(func() {
+			defer func() { <-turns }()
 			swept[k], errs[k] = d.sweepState(ctx, uuid, keep)
-			return nil
 		})
 	}
-	_ = group.Wait() // each one's error is there
+	group.Wait()
 	for k, uuid := range uuids {
 		if swept[k] {
 			kept[uuid] = errors.Is(errs[k], driver.ErrStuck)

@@ -25,7 +25,7 @@ func (s *start) undo(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()
 	err := s.unmake(ctx)
-	if errors.Is(err, driver.ErrStuck) && s.d.aftermath.begin(s.unmakeLater, s.letGo) {
+	if errors.Is(err, driver.ErrStuck) && s.d.aftermath.begin(s.unmakeLater, s.letGo) { //nolint:contextcheck // it goes on when the caller has gone
 		return err
 	}
 	s.letGo()
