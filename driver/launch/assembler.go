@@ -52,6 +52,8 @@ type assembler struct {
 	reply []uintptr
 	// chunks is memory that does not move.
 	chunks [][]byte
+	// nursery is where that memory is, and all else of the program; nil if it is Go's.
+	nursery *nursery
 	// hows remembers the open_how structures.
 	hows map[[2]uint64]value
 	// left is the slot that holds how often paths may still be opened.
@@ -195,13 +197,23 @@ func (a *assembler) memory(n int) []byte {
 	n = (n + 7) &^ 7
 	last := len(a.chunks) - 1
 	if last < 0 || cap(a.chunks[last])-len(a.chunks[last]) < n {
-		a.chunks = append(a.chunks, make([]byte, 0, max(chunkSize, n)))
+		a.chunks = append(a.chunks, a.chunk(max(chunkSize, n)))
 		last++
 	}
 	chunk := a.chunks[last]
 	start := len(chunk)
 	a.chunks[last] = chunk[:start+n]
 	return a.chunks[last][start : start+n : start+n]
+}
+
+// chunk gives memory for more of it. Where the nursery is full it is another, and the program is refused.
+func (a *assembler) chunk(n int) []byte {
+	if a.nursery != nil {
+		if b := a.nursery.take(n); b != nil {
+			return b[:0]
+		}
+	}
+	return make([]byte, 0, n)
 }
 
 // text puts a string into memory, with a NUL at its end.

@@ -96,7 +96,7 @@ type report struct {
 const (
 	// reportAssembled: the mount tree is complete, the child waits for an answer.
 	reportAssembled = iota + 1
-	// reportForked: a second process was made; value is its id.
+	// reportForked: a second process was made; value is its id, or 0 if it says so itself.
 	reportForked
 	// reportFailed: an instruction failed.
 	reportFailed

@@ -1,9 +1,11 @@
 package launch
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"syscall"
@@ -83,8 +85,8 @@ func (p *Process) Close() error { return p.Pidfd.Close() }
 // Join runs a command in a container and returns when its program runs. The error is an [*Error]; of kind STATE if the
 // container has ended, also while the command joins it.
 //
-// What joins is a copy of this process that has closed all but the standard files and two pipes before it enters, that
-// nobody in the container can look into, and that has given up every privilege that the command shall not have before it
+// What joins is a child that has nothing of our memory but its program, that has closed all but the standard files and a pipe before it
+// enters, that nobody in the container can look into, and that has given up every privilege that the command shall not have before it
 // makes the process that the container sees.
 func Join(target Target, p *monitorv1.Process, stdio Stdio) (*Process, error) {
 	if err := checkProcess(p); err != nil {
@@ -121,7 +123,11 @@ func (j *joiner) run() (*Process, error) {
 	if err := j.resolve(); err != nil {
 		return nil, err
 	}
-	return onThread(j.join)
+	// The child is to die with the thread that made it, which therefore waits until it is another program. Nothing is changed of that
+	// thread, so that it need not be one of its own, which takes as long to make as the child.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return j.join()
 }
 
 // A joiner runs one command.
@@ -135,6 +141,9 @@ type joiner struct {
 	path string
 	// proc is where the command gets its label; nil if it gets none.
 	proc *os.File
+	// nursery is the memory of the child, and score what it has where memory lacks.
+	nursery *nursery
+	score   int
 }
 
 // resolve finds out who the command is to be and which file it is.
@@ -219,18 +228,25 @@ func (j *joiner) ownTerminal() error {
 	return nil
 }
 
-// join runs on a thread that ends afterwards.
+// join runs on one thread.
 func (j *joiner) join() (*Process, error) {
-	lines, err := newLines()
+	lines, err := newReports()
 	if err != nil {
-		return nil, failed(step{operation: "make pipes"}, err)
+		return nil, failed(step{operation: "make pipe"}, err)
 	}
 	defer lines.close()
 	if j.proc, err = openProc(j.process); err != nil {
 		return nil, err
 	}
 	defer closeAll([]*os.File{j.proc})
-	a := newAssembler()
+	if j.score, err = score.guest(); err != nil {
+		return nil, failed(step{operation: opScore}, err)
+	}
+	if j.nursery, err = newNursery(stringsOf(j.process)); err != nil {
+		return nil, failed(step{operation: "clone"}, err)
+	}
+	defer j.nursery.close()
+	a := j.nursery.assembler()
 	if err = j.assemble(a, lines); err != nil {
 		return nil, err
 	}
@@ -238,20 +254,31 @@ func (j *joiner) join() (*Process, error) {
 		return nil, err
 	}
 	first, err := j.spawn(a, lines)
+	if e, own := errors.AsType[*Error](err); own {
+		return nil, e
+	}
 	if err != nil {
 		return nil, failed(step{operation: "clone"}, err)
 	}
 	defer first.destroy()
-	defer score.lower()
-	if err = score.raise(first.pid); err != nil {
-		return nil, failed(step{operation: opScore}, err)
-	}
 	return j.attend(a, lines)
+}
+
+// stringsOf is more than the memory that the strings of a process take in a program: each may begin a piece of memory of its own, and what is
+// left of the one before is less than it.
+func stringsOf(p *monitorv1.Process) int {
+	n := 3 * len(p.GetSeccomp())
+	for _, list := range [][]string{p.GetArgv(), p.GetEnv()} {
+		for _, s := range list {
+			n += 3 * (len(s) + 32)
+		}
+	}
+	return n
 }
 
 // spawn clones the first process.
 func (j *joiner) spawn(a *assembler, lines *lines) (*child, error) {
-	first, err := spawn(a, lines, j.cloneArgs(j.target.Cgroup2))
+	first, err := j.nursery.spawnApart(a, lines, j.cloneArgs(j.target.Cgroup2))
 	if !errors.Is(err, unix.EBUSY) || j.target.Cgroup2 == nil {
 		return first, err
 	}
@@ -262,7 +289,7 @@ func (j *joiner) spawn(a *assembler, lines *lines) (*child, error) {
 		return nil, err
 	}
 	defer func() { _ = leaf.Close() }()
-	return spawn(a, lines, j.cloneArgs(leaf))
+	return j.nursery.spawnApart(a, lines, j.cloneArgs(leaf))
 }
 
 func (j *joiner) cloneArgs(cgroup *os.File) *cloneArgs {
@@ -274,37 +301,50 @@ func (j *joiner) cloneArgs(cgroup *os.File) *cloneArgs {
 	return args
 }
 
-// attend sees the first process through to the second, and that through to its exec.
+// attend sees the first process through to the second, and that through to its exec. Neither waits for us.
 func (j *joiner) attend(a *assembler, lines *lines) (*Process, error) {
-	if err := lines.open(); err != nil {
-		return nil, failed(step{operation: "begin"}, err)
+	pid, fault := 0, error(nil)
+	for {
+		forked, err := lines.await(a, reportForked)
+		if err == nil {
+			pid = max(pid, int(forked.value))
+			continue
+		}
+		if errors.Is(err, errAtEnd) {
+			break
+		}
+		// Of two faults the first is the cause. A second process may be told of after it has failed.
+		fault = cmp.Or(fault, explain(err))
+		if e, ok := errors.AsType[*Error](err); ok && e.Operation == opReadReport {
+			break
+		}
 	}
-	forked, err := lines.await(a, reportForked)
-	if err != nil {
-		return nil, explain(err)
+	if pid == 0 {
+		return nil, cmp.Or(fault, error(&Error{Operation: opRun, Message: killedBefore}))
 	}
 	// The process is a child of ours, so the number is its own until we reap it.
-	pidfd, err := unix.PidfdOpen(int(forked.value), unix.O_NONBLOCK)
+	pidfd, err := unix.PidfdOpen(pid, unix.O_NONBLOCK)
 	if err != nil {
 		return nil, failed(step{operation: "open pidfd"}, err)
 	}
-	second := &child{pid: int(forked.value), pidfd: os.NewFile(uintptr(pidfd), "pidfd")}
-	if err := lines.open(); err != nil {
-		second.destroy()
-		return nil, failed(step{operation: "begin"}, err)
+	second := &child{pid: pid, pidfd: os.NewFile(uintptr(pidfd), "pidfd")}
+	if fault == nil {
+		fault = second.hasRun(j.process)
 	}
-	if err := second.awaitExec(a, lines, j.process); err != nil {
+	if fault != nil {
 		second.destroy()
-		return nil, err
+		return nil, fault
 	}
 	return &Process{PID: second.pid, Pidfd: second.pidfd, child: second}, nil
 }
 
 // assemble writes the program of both processes.
 func (j *joiner) assemble(a *assembler, lines *lines) error {
-	gate := a.file(lines.gateOut, "gate")
-	a.assembleArrival(gate, a.file(lines.gateIn, "parent's end of gate"))
+	a.begin(step{operation: "begin"})
+	a.dieWithParent()
+	a.beOrdinary()
 	a.hide()
+	j.raiseScore(a)
 	tasks := make([]value, len(j.target.Tasks))
 	for i, f := range j.target.Tasks {
 		tasks[i] = a.file(f, "tasks")
@@ -323,7 +363,6 @@ func (j *joiner) assemble(a *assembler, lines *lines) error {
 	a.dropCapabilities(kept)
 	a.become(j.credentials(a), kept, j.process)
 	j.second(a, lines)
-	a.waitAt(gate)
 	a.lead(j.stdio.TTY != nil)
 	a.exec(a.text(j.path), j.process)
 	return nil
@@ -346,7 +385,7 @@ func (j *joiner) standardFiles(a *assembler) error {
 func (j *joiner) enter(a *assembler, lines *lines) {
 	a.begin(step{operation: "close descriptors"})
 	pidfd := a.file(j.target.Pidfd, "pidfd of init")
-	kept := []uintptr{pidfd.n, a.file(lines.gateOut, "gate").n, a.file(lines.reportIn, "report").n}
+	kept := []uintptr{pidfd.n, a.file(lines.reportIn, "report").n}
 	slices.Sort(kept)
 	first := uintptr(3)
 	for _, n := range kept {
@@ -394,8 +433,18 @@ func (j *joiner) credentials(a *assembler) credentials {
 	}
 }
 
+// raiseScore has the child say itself what the kernel ends first. Its proc is still ours.
+func (j *joiner) raiseScore(a *assembler) {
+	a.begin(step{operation: opScore})
+	file, text := a.slot(), strconv.Itoa(j.score)
+	a.call(unix.SYS_OPENAT, a.here(), a.text("/proc/self/"+scoreFile), num(unix.O_WRONLY|unix.O_CLOEXEC)).to(file)
+	a.call(unix.SYS_WRITE, file, a.text(text), num(uint64(len(text)))).exactly(uintptr(len(text)))
+	a.call(unix.SYS_CLOSE, file)
+}
+
 // second makes the process that the container sees: in its PID namespace, a child of ours. The first one tells us its
-// number and is done.
+// number and is done. It tells us so as well, by the same words, and that fails if we are gone: if that was before it wished to die with us,
+// it would not.
 func (j *joiner) second(a *assembler, lines *lines) {
 	a.begin(step{operation: "clone into the container"})
 	record := a.reserve(2)
@@ -403,12 +452,16 @@ func (j *joiner) second(a *assembler, lines *lines) {
 	pid := value{n: record.n + 1, kind: slot}
 	args := a.words("{PARENT}", unix.CLONE_PARENT, 0, 0, 0, 0, 0, 0, 0)
 	a.call(unix.SYS_CLONE3, args, num(64)).to(pid)
+	tell, child := a.label(), a.label()
+	a.call(trapJumpIf, pid).then(tell)
+	a.dieWithParent()
+	a.mark(tell)
+	size := uint64(unsafe.Sizeof(report{}))
+	a.call(unix.SYS_WRITE, a.file(lines.reportIn, "report"), a.address(record), num(size)).exactly(uintptr(size))
 	first := a.label()
 	a.call(trapJumpIf, pid).then(first)
-	child := a.label()
-	a.call(unix.SYS_PRCTL, num(unix.PR_SET_PDEATHSIG), num(uint64(unix.SIGKILL))).then(child)
+	a.call(trapJumpIf, num(1)).then(child)
 	a.mark(first)
-	a.call(unix.SYS_WRITE, a.file(lines.reportIn, "report"), a.address(record), num(uint64(unsafe.Sizeof(report{}))))
 	a.call(unix.SYS_EXIT_GROUP, num(0))
 	a.mark(child)
 }

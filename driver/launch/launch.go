@@ -13,8 +13,8 @@
 // and the caller gets an [*Error] that names it. A launch that failed leaves nothing: all that it made were descriptors,
 // and a process that is gone.
 //
-// [Join] runs a command in a container that runs, with the same means, but by a child that has a copy of our memory: the
-// processes of the container must not find ours through it. For the same reason a process that uses this package is
+// [Join] runs a command in a container that runs, with the same means, but by a child that has a copy of its program alone
+// and of no other memory: the processes of the container must not find ours through it. For the same reason a process that uses this package is
 // not to be looked into (PR_SET_DUMPABLE 0), which a launch makes it if it is not yet.
 package launch
 

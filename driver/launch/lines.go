@@ -29,6 +29,14 @@ func newLines() (*lines, error) {
 	return &l, nil
 }
 
+// newReports are the lines to a child that waits for nothing.
+func newReports() (*lines, error) {
+	var l lines
+	var err error
+	l.reportOut, l.reportIn, err = pipe()
+	return &l, err
+}
+
 // pipe makes a pipe that the runtime does not watch: the thread that waits on it has nothing else to do.
 func pipe() (out, in *os.File, err error) {
 	var fds [2]int
@@ -52,8 +60,11 @@ func (l *lines) answer(data []byte) error {
 
 // closeChildEnds closes the ends that only the child uses.
 func (l *lines) closeChildEnds() {
-	_ = l.gateOut.Close()
-	_ = l.reportIn.Close()
+	for _, f := range []*os.File{l.gateOut, l.reportIn} {
+		if f != nil {
+			_ = f.Close()
+		}
+	}
 }
 
 // await waits for a report of a kind, or for the exec if that is 0. Every other report is an error.
@@ -63,9 +74,11 @@ func (l *lines) await(a *assembler, kind int32) (report, error) {
 	n, err := readFull(l.reportOut, buffer)
 	switch {
 	case err != nil:
-		return r, failed(step{operation: "read report"}, err)
+		return r, failed(step{operation: opReadReport}, err)
 	case n == 0 && kind == 0:
 		return r, nil
+	case n == 0 && kind == reportForked:
+		return r, errAtEnd
 	case n == len(buffer) && r.kind == kind && kind != 0:
 		return r, nil
 	case n == len(buffer) && r.kind == reportFailed:
@@ -73,6 +86,11 @@ func (l *lines) await(a *assembler, kind int32) (report, error) {
 	}
 	return r, &Error{Operation: opRun, Message: killedBefore}
 }
+
+const opReadReport = "read report"
+
+// errAtEnd tells that no process is left that could report: each has ended, or runs its program.
+var errAtEnd = errors.New("no process reports")
 
 const killedBefore = "the process was killed before its program ran"
 

@@ -28,6 +28,11 @@ func (a *assembler) assembleArrival(gate, parentEnd value) {
 	a.dieWithParent()
 	a.call(unix.SYS_CLOSE, parentEnd)
 	a.waitAt(gate)
+	a.beOrdinary()
+}
+
+// beOrdinary makes the child what it would be of a program that has changed nothing of itself.
+func (a *assembler) beOrdinary() {
 	a.call(unix.SYS_UMASK, num(0o022))
 	a.resetSignals()
 	a.prctl(unix.PR_SET_TIMERSLACK, timerSlack)

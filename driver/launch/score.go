@@ -31,17 +31,37 @@ func (s *scores) raise(pid int) error {
 	s.Lock()
 	defer s.Unlock()
 	s.raised++
-	if !s.known {
-		text, err := readProc("self", scoreFile, make([]byte, 16))
-		if err != nil {
-			return err
-		}
-		if s.own, err = strconv.Atoi(strings.TrimSpace(string(text))); err != nil {
-			return err
-		}
-		s.known = true
+	if err := s.find(); err != nil {
+		return err
 	}
-	return setScore(strconv.Itoa(pid), min(max(s.own, 0)+guestScore, 1000))
+	return setScore(strconv.Itoa(pid), s.ofGuest())
+}
+
+// find finds out our own score, unless it is raised just now.
+func (s *scores) find() error {
+	if s.known {
+		return nil
+	}
+	text, err := readProc("self", scoreFile, make([]byte, 16))
+	if err != nil {
+		return err
+	}
+	if s.own, err = strconv.Atoi(strings.TrimSpace(string(text))); err != nil {
+		return err
+	}
+	s.known = true
+	return nil
+}
+
+func (s *scores) ofGuest() int { return min(max(s.own, 0)+guestScore, 1000) }
+
+// guest is the score that a child gives itself which has memory of its own.
+func (s *scores) guest() (int, error) {
+	s.Lock()
+	defer s.Unlock()
+	err := s.find()
+	s.known = s.known && s.raised > 0
+	return s.ofGuest(), err
 }
 
 // lower gives us our own score back.

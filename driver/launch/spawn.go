@@ -33,6 +33,8 @@ const stackSize = 16 << 10
 // spawn clones a child with a copy of our memory that runs a program.
 func spawn(a *assembler, lines *lines, args *cloneArgs) (*child, error) {
 	c := &child{machine: a.machine(int(lines.reportIn.Fd()))}
+	copying.Lock()
+	defer copying.Unlock()
 	return c, c.clone(a, lines, args, fork)
 }
 
@@ -99,6 +101,11 @@ func (c *child) awaitExec(a *assembler, lines *lines, p *monitorv1.Process) erro
 	if _, err := lines.await(a, 0); err != nil {
 		return explain(err)
 	}
+	return c.hasRun(p)
+}
+
+// hasRun tells whether a child that has closed its end of the reports runs the program of a process, or did.
+func (c *child) hasRun(p *monitorv1.Process) error {
 	// Behind the name, which may hold anything, are six fields and the flags. Whoever cannot read them does not know whether there is an end
 	// to wait for.
 	text, err := readProc(strconv.Itoa(c.pid), "stat", make([]byte, 512))
