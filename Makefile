@@ -14,7 +14,7 @@ comma   := ,
 export DAVIT_TEST_REQUIRE ?= $(REQUIRE)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-guest test-corpus escape faults race linear lint fmt generate verify fuzz bench bench-peers bench-go soak watch-soak install uninstall deb test-systemd test-debian clean
+.PHONY: help build demo test test-guest test-corpus escape faults race linear lint fmt generate verify fuzz bench bench-peers bench-go soak watch-soak thousand install uninstall deb test-systemd test-debian clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -103,6 +103,10 @@ RESTARTS ?= 20
 watch-soak: build ## kill davitd RESTARTS times under a client that watches DOMAINS domains, and see that it is told each event once (as root with containers too)
 	DAVIT_TEST_BIN=$(CURDIR)/bin DAVIT_TEST_DOMAINS=$(DOMAINS) DAVIT_TEST_RESTARTS=$(RESTARTS) \
 	  $(GO) test -count=1 -run '^TestEveryEventArrivesOnce$$' -timeout 0 -v ./cmd/davitd
+
+thousand: build ## kill davitd for DURATION under DOMAINS containers that live, end and are killed, see that three watchers are told each event once, and print what a restart takes (as root)
+	DAVIT_TEST_BIN=$(CURDIR)/bin DAVIT_TEST_CROWD=$(DOMAINS) DAVIT_TEST_CROWD_TIME=$(DURATION) \
+	  $(GO) test -count=1 -run '^TestCrowdOutlivesTheDaemon$$' -timeout 0 -v ./cmd/davitd
 
 ROUNDS ?= 5
 faults: build ## kill davitd, monitor, keeper and both, fail, hold and abandon each step of everything, ROUNDS times each (needs root; hours)

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -55,6 +56,7 @@ type site struct {
 	partition string
 	ids       string   // folder in which host ids are claimed
 	guest     string   // folder of the guest program; the native driver only
+	program   string   // davitd; the test binary itself when empty, which tells all that it does
 	disk      *os.File // the root, where it is a mount without a place; the daemon has it as descriptor 3
 }
 
@@ -108,18 +110,24 @@ func (s *site) clear(tb testing.TB) {
 		return
 	}
 	defer func() { _ = c.Close() }()
-	ctx, cancel := context.WithTimeout(context.Background(), testenv.Scale(time.Minute))
+	ctx, cancel := context.WithTimeout(context.Background(), testenv.Scale(5*time.Minute))
 	defer cancel()
 	for c.Connect(ctx) != nil && ctx.Err() == nil {
 		time.Sleep(50 * time.Millisecond)
 	}
+	var group errgroup.Group
+	group.SetLimit(atOnce)
 	for info, err := range c.Domains(ctx, nil) {
 		if err != nil {
 			tb.Log(err)
-			return
+			break
 		}
-		_, _ = c.DestroyDomain(ctx, &davitv1.DestroyDomainRequest{Domain: client.ByUUID(info.GetUuid())})
+		group.Go(func() error {
+			_, _ = c.DestroyDomain(ctx, &davitv1.DestroyDomainRequest{Domain: client.ByUUID(info.GetUuid())})
+			return nil
+		})
 	}
+	_ = group.Wait()
 	d.end(tb)
 }
 
@@ -179,7 +187,11 @@ func (s *site) command(tb testing.TB, environment ...string) *daemon {
 	if s.disk != nil {
 		root = "/proc/self/fd/3"
 	}
-	d := newDaemon(exec.Command(os.Args[0], "--root", root, "--log-level", "debug"))
+	program, level := os.Args[0], "debug"
+	if s.program != "" {
+		program, level = s.program, "warn"
+	}
+	d := newDaemon(exec.Command(program, "--root", root, "--log-level", level))
 	if s.disk != nil {
 		d.cmd.ExtraFiles = []*os.File{s.disk}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"iter"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -93,30 +94,57 @@ func (l *tale) take(ev *davitv1.Event) error {
 
 // audience watches all along and holds what it is told to what can have happened.
 type audience struct {
+	hear func(*davitv1.Event) error // told each event, in order; says what is wrong with it
+
 	mu    sync.Mutex
 	tales map[string]*tale // by UUID
 	sums  []uint64         // of the events, by number
 	fault error
-	seed  maphash.Seed
-	moved chan struct{} // closed at the next event
+	begun bool          // the watch was told where it is
+	moved chan struct{} // closed when more was told
+}
+
+// seed of the sums of all audiences, so that they can be compared.
+var seed = maphash.MakeSeed()
+
+// newAudience makes one that hears the tale of each domain.
+func newAudience() *audience {
+	a := &audience{tales: map[string]*tale{}, moved: make(chan struct{})}
+	a.hear = func(ev *davitv1.Event) error {
+		l := a.tales[ev.GetUuid()]
+		if l == nil {
+			l = &tale{}
+			a.tales[ev.GetUuid()] = l
+		}
+		return l.take(ev)
+	}
+	return a
 }
 
 // attendAll watches from the first event on, over whatever becomes of the daemon.
 func (s *site) attendAll(tb testing.TB) *audience {
 	tb.Helper()
-	a := &audience{tales: map[string]*tale{}, seed: maphash.MakeSeed(), moved: make(chan struct{})}
+	a := newAudience()
 	c := s.client(tb, client.WithRetry(testenv.Scale(5*time.Minute)))
+	a.attend(tb, func(ctx context.Context) iter.Seq2[client.Notice, error] {
+		return c.Watch(ctx, client.WatchOptions{Oldest: true})
+	})
+	return a
+}
+
+// attend has the audience hear a watch until the test ends.
+func (a *audience) attend(tb testing.TB, watch func(context.Context) iter.Seq2[client.Notice, error]) {
+	tb.Helper()
 	ctx, end := context.WithCancel(context.Background())
 	var watching sync.WaitGroup
 	watching.Go(func() {
-		for notice, err := range c.Watch(ctx, client.WatchOptions{Oldest: true}) {
+		for notice, err := range watch(ctx) {
 			if !a.take(notice, err) {
 				return
 			}
 		}
 	})
 	tb.Cleanup(func() { end(); watching.Wait() })
-	return a
 }
 
 // take holds the next thing that the client tells to what was told before.
@@ -129,19 +157,14 @@ func (a *audience) take(n client.Notice, err error) bool {
 	case n.Resync != nil:
 		a.fault = fmt.Errorf("events were lost before %v", n.Position)
 	case n.Event == nil:
-		return true
+		a.begun = true
 	default:
 		if got := n.Event.GetPosition().GetSequence(); got != uint64(len(a.sums)+1) {
 			a.fault = fmt.Errorf("event %d is followed by %d", len(a.sums), got)
 			break
 		}
-		a.sums = append(a.sums, a.sum(n.Event))
-		l := a.tales[n.Event.GetUuid()]
-		if l == nil {
-			l = &tale{}
-			a.tales[n.Event.GetUuid()] = l
-		}
-		if err := l.take(n.Event); err != nil {
+		a.sums = append(a.sums, sum(n.Event))
+		if err := a.hear(n.Event); err != nil {
 			a.fault = fmt.Errorf("event %d, of %s: %w", len(a.sums), n.Event.GetName(), err)
 		}
 	}
@@ -151,8 +174,9 @@ func (a *audience) take(n client.Notice, err error) bool {
 }
 
 // sum is an event in few bytes.
-func (a *audience) sum(ev *davitv1.Event) uint64 {
-	return maphash.String(a.seed, ev.String())
+func sum(ev *davitv1.Event) uint64 {
+	wire, _ := proto.MarshalOptions{Deterministic: true}.Marshal(ev) // what was received can be sent
+	return maphash.Bytes(seed, wire)
 }
 
 // until waits until a condition of all that was told holds.
@@ -248,7 +272,7 @@ func TestAudienceNotices(t *testing.T) {
 		"it reboots when off": {[]*davitv1.Event{added, booted, failed, reboot(1)}, 0, false},
 		"a number is missing": {[]*davitv1.Event{added, booted}, 2, false},
 	} {
-		a := &audience{tales: map[string]*tale{}, seed: maphash.MakeSeed(), moved: make(chan struct{})}
+		a := newAudience()
 		sequence, right := uint64(0), true
 		for _, ev := range c.events {
 			if sequence++; sequence == c.skip {
@@ -335,7 +359,7 @@ func (a *audience) compare(tb testing.TB, c *client.Client) {
 		if ev := notice.Event; ev != nil {
 			kept++
 			a.mu.Lock()
-			same := a.sums[ev.GetPosition().GetSequence()-1] == a.sum(ev)
+			same := a.sums[ev.GetPosition().GetSequence()-1] == sum(ev)
 			a.mu.Unlock()
 			if !same {
 				tb.Fatalf("event %d was told otherwise before: it is %v", ev.GetPosition().GetSequence(), ev)

@@ -40,6 +40,7 @@ var commands = map[string]func(args []string) error{
 	"mount":   mount,
 	"mounts":  mounts,
 	"node":    node,
+	"obey":    obey,
 	"open":    open,
 	"orphan":  orphan,
 	"pause":   pause,
