@@ -173,7 +173,12 @@ func (l *link) giveAll(ctx context.Context, k *client.Keeper) error {
 func (l *link) watch(keeper *client.Keeper) {
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		if keeper != nil {
-			keeper.Lost(context.Background())
+			if err := keeper.Lost(context.Background()); err != nil {
+				// It is as good as before; it is watched again once there may be what that takes.
+				l.log.Write(logline.Warn, "watch keeper", logline.Err(err))
+				<-time.After(wait)
+				continue
+			}
 			wait = firstRetry
 		}
 		<-time.After(wait)

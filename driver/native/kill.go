@@ -289,7 +289,7 @@ func (d *Driver) waitGone(ctx context.Context, r rest) error {
 		return fmt.Errorf("wait for the end of the monitor: %w", err)
 	}
 	k, err := d.runningKeeper(ctx)
-	if k == nil || err != nil || k.Hello().GetVersion() == wire.Version() {
+	if k == nil || err != nil || k.Hello().GetRevision() >= wire.RevisionHarvest {
 		return err
 	}
 	return d.waitReaped(ctx, r.uuid)

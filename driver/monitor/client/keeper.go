@@ -37,7 +37,7 @@ func (k *Keeper) Close() error { return k.peer.close() }
 func (k *Keeper) Gone(ctx context.Context) { k.peer.gone(ctx) }
 
 // Lost is Gone for who makes requests now and then, which go over the same connection. A request that fails must be the last.
-func (k *Keeper) Lost(ctx context.Context) { k.peer.lost(ctx) }
+func (k *Keeper) Lost(ctx context.Context) error { return k.peer.lost(ctx) }
 
 // Spawn says which monitor to start.
 type Spawn struct {

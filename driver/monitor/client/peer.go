@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/davitd/davit/driver/monitor/wire"
@@ -201,21 +202,28 @@ func (p *peer) gone(ctx context.Context) {
 	_ = conn.Close()
 }
 
-// lost is gone, over a connection that serves requests meanwhile.
-func (p *peer) lost(ctx context.Context) {
+// lost is gone, over a connection that serves requests meanwhile. An error says that nobody can tell just now, and not that it is gone.
+func (p *peer) lost(ctx context.Context) error {
 	conn, err := p.take(ctx)
+	if exhausted(err) {
+		return err
+	}
 	if err != nil {
-		return
+		return nil //nolint:nilerr // nobody is there who answers
 	}
 	watch, err := conn.Duplicate()
 	if err != nil {
-		_ = during(ctx, conn, func() error { conn.Hangup(); return nil })
-		_ = conn.Close()
-		return
+		p.release(conn)
+		return err
 	}
 	p.release(conn)
-	_ = during(ctx, watch, func() error { watch.Lost(); return nil })
-	_ = watch.Close()
+	defer func() { _ = watch.Close() }()
+	return during(ctx, watch, watch.Lost)
+}
+
+// exhausted tells whether it is our own descriptors or memory that lack.
+func exhausted(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.ENOBUFS)
 }
 
 // close drops the connections.

@@ -26,6 +26,8 @@ const (
 	Revision = RevisionBeside
 	// RevisionConnection is the first in which a keeper gives the monitor that it starts a connection.
 	RevisionConnection = 1
+	// RevisionHarvest is the first in which a keeper looks for monitors that have died before it says that one is there.
+	RevisionHarvest = 2
 	// RevisionBeside is the first in which a monitor gives a command what init has, and in which a connection serves requests again when
 	// its stream is over.
 	RevisionBeside = 2
@@ -320,16 +322,20 @@ func (c *Conn) Duplicate() (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, err := file.SyscallConn()
+	raw, err := connection(file)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("use socket: %w", err), file.Close())
 	}
 	return &Conn{file: file, raw: raw}, nil
 }
 
-// Lost waits until the other side hangs up, and reads nothing. Somebody else may receive meanwhile, over a duplicate.
-func (c *Conn) Lost() {
-	_ = c.raw.Read(func(fd uintptr) bool { return isHungUp(fd) })
+// Lost waits until the other side hangs up, and reads nothing. Somebody else may receive meanwhile, over a duplicate. An error says that
+// this is not known of the other side.
+func (c *Conn) Lost() error {
+	if err := c.raw.Read(isHungUp); err != nil {
+		return fmt.Errorf("wait for the end of a connection: %w", err)
+	}
+	return nil
 }
 
 // HungUp tells whether the other side is gone, also when what it said before is still unread.
