@@ -23,18 +23,14 @@ type Made struct {
 }
 
 // Attach makes an interface in the guest's namespace ns. If it fails, nothing of it is left. A bridge or parent that is
-// not there is fs.ErrNotExist, a name that is taken fs.ErrExist. An owner makes one interface at a time: what one that was killed
-// left half made goes when the next is made.
+// not there is fs.ErrNotExist, a name that is taken fs.ErrExist. What somebody who was killed left half made, [Host.Prune] and
+// [Host.Sweep] remove.
 func (host *Host) Attach(ns *os.File, s Spec) (Made, error) {
 	if err := s.check(); err != nil {
 		return Made{}, fmt.Errorf("attach interface: %w", err)
 	}
-	guest, err := inside(ns)
-	if err != nil {
-		return Made{}, fmt.Errorf("attach interface %q: %w", s.Guest, err)
-	}
-	defer guest.Close()
-	a := &attachment{host: host, guest: guest, ns: ns, spec: s, made: Made{Guest: s.Guest, Owner: s.Owner}}
+	a := &attachment{host: host, ns: ns, spec: s, made: Made{Guest: s.Guest, Owner: s.Owner}}
+	defer a.close()
 	if err := a.do(); err != nil {
 		return Made{}, fmt.Errorf("attach interface %q: %w", s.Guest, errors.Join(err, a.undo()))
 	}
@@ -44,12 +40,26 @@ func (host *Host) Attach(ns *os.File, s Spec) (Made, error) {
 // attachment is an interface in the making.
 type attachment struct {
 	host  *Host
-	guest *netlink.Handle
+	guest *netlink.Handle // nil until it is needed
 	ns    *os.File
 	spec  Spec
 	made  Made
 	end   netlink.Link // the host end
 	inner netlink.Link
+}
+
+// inside is a handle of the guest's namespace, which most need not.
+func (a *attachment) inside() (_ *netlink.Handle, err error) {
+	if a.guest == nil {
+		a.guest, err = inside(a.ns)
+	}
+	return a.guest, err
+}
+
+func (a *attachment) close() {
+	if a.guest != nil {
+		a.guest.Close()
+	}
 }
 
 func (a *attachment) do() error {
@@ -60,7 +70,7 @@ func (a *attachment) do() error {
 	if err := create(); err != nil {
 		return err
 	}
-	return setInside(a.guest, a.inner, a.spec)
+	return setInside(a.ns, a.inner.Attrs().Index, a.spec)
 }
 
 // undo removes what was made. The other end of a pair goes with it.
@@ -75,15 +85,17 @@ func (a *attachment) undo() error {
 }
 
 // setInside gives the guest's end its addresses, brings it up and adds its routes.
-func setInside(guest *netlink.Handle, l netlink.Link, s Spec) error {
-	if err := addAddresses(guest, l, s.Addresses); err != nil {
+func setInside(ns *os.File, index int, s Spec) error {
+	tasks := addAddresses(index, s.Guest, s.Addresses)
+	if !s.Down || s.Kind != Direct {
+		up := bringUp(index, s.Guest)
+		up.explain = func(err error) error { return inUse(err, s) }
+		tasks = append(append(tasks, up), addRoutes(index, s.Guest, s.Routes)...)
+	}
+	c, err := connect(ns, guestAnswer)
+	if err != nil {
 		return err
 	}
-	if s.Down && s.Kind == Direct {
-		return nil
-	}
-	if err := guest.LinkSetUp(l); err != nil {
-		return fmt.Errorf("bring %q up: %w", s.Guest, inUse(err, s))
-	}
-	return addRoutes(guest, l, s.Routes)
+	defer c.close()
+	return carryOut(c, tasks)
 }

@@ -92,7 +92,7 @@ func (host *Host) changePair(m Made, from *Spec, to Spec) error {
 	if to.Down || from != nil && !from.Down {
 		return nil
 	}
-	return raise(host.h, end, to.HostAddresses, to.HostRoutes)
+	return raise(host.conn, end, to.HostAddresses, to.HostRoutes)
 }
 
 // changeDirect changes the link state, which is all that can be changed of a direct interface.
@@ -110,26 +110,27 @@ func changeDirect(ns *os.File, m Made, from *Spec, to Spec) error {
 		return err
 	}
 	if to.Down {
-		if err := guest.LinkSetDown(l); err != nil {
+		if err = guest.LinkSetDown(l); err != nil {
 			return fmt.Errorf("bring it down: %w", err)
 		}
 		return nil
 	}
-	return raise(guest, l, to.Addresses, to.Routes)
+	c, err := connect(ns, guestAnswer)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	return raise(c, l, to.Addresses, to.Routes)
 }
 
 // raise brings an interface up and gives it what the kernel takes from one that is down.
-func raise(h *netlink.Handle, l netlink.Link, addresses []Address, routes []Route) error {
-	if err := h.LinkSetUp(l); err != nil {
-		return fmt.Errorf("bring %q up: %w", l.Attrs().Name, err)
+func raise(c *conn, l netlink.Link, addresses []Address, routes []Route) error {
+	index, name := l.Attrs().Index, l.Attrs().Name
+	if err := carryOut(c, []task{bringUp(index, name)}); err != nil {
+		return err
 	}
-	for _, a := range addresses {
-		if err := addAddresses(h, l, []Address{a}); err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
-		}
-	}
-	for _, r := range routes {
-		if err := addRoutes(h, l, []Route{r}); err != nil && !errors.Is(err, fs.ErrExist) {
+	for _, t := range append(addAddresses(index, name, addresses), addRoutes(index, name, routes)...) {
+		if err := carryOut(c, []task{t}); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 	}

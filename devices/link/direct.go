@@ -16,7 +16,11 @@ func (a *attachment) direct() error {
 	if err != nil {
 		return err
 	}
-	if err = free(a.guest, a.spec.Guest); err != nil {
+	guest, err := a.inside()
+	if err != nil {
+		return err
+	}
+	if err = free(guest, a.spec.Guest); err != nil {
 		return err
 	}
 	attrs := netlink.LinkAttrs{
@@ -30,7 +34,7 @@ func (a *attachment) direct() error {
 	if err = a.host.h.LinkAdd(l); err != nil {
 		return fmt.Errorf("make %s on %q: %w", l.Type(), a.spec.Parent, busy(err))
 	}
-	if a.inner, err = find(a.guest, a.spec.Guest); err != nil {
+	if a.inner, err = find(guest, a.spec.Guest); err != nil {
 		return err
 	}
 	a.made.GuestIndex = a.inner.Attrs().Index

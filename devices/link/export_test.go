@@ -1,4 +1,4 @@
 package link
 
-// MakingName is the name of a host end that is being made for an owner.
-var MakingName = makingName
+// MakingGroup is the group of a host end that is being made for an owner.
+var MakingGroup = makingGroup

@@ -8,16 +8,15 @@ import (
 	"os"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
 // Host is the network namespace in which host ends are made. Its methods may be called from any goroutine.
 type Host struct {
-	h      *netlink.Handle
-	socket *nl.SocketHandle // for what h does not do
-	ns     *os.File
+	h    *netlink.Handle
+	conn *conn // for what is asked at each start, and what h does not do
+	ns   *os.File
 }
 
 // Open opens the namespace that ns is, or the caller's own if it is nil. The file stays the caller's.
@@ -31,13 +30,13 @@ func Open(ns *os.File) (*Host, error) {
 		_ = own.Close()
 		return nil, err
 	}
-	socket, err := openSocket(own)
+	c, err := connect(own, hostAnswer)
 	if err != nil {
 		h.Close()
 		_ = own.Close()
 		return nil, err
 	}
-	return &Host{h: h, socket: socket, ns: own}, nil
+	return &Host{h: h, conn: c, ns: own}, nil
 }
 
 func reopen(ns *os.File) (*os.File, error) {
@@ -59,7 +58,7 @@ func inside(ns *os.File) (*netlink.Handle, error) {
 // Close lets go of the namespace. Interfaces stay.
 func (host *Host) Close() error {
 	host.h.Close()
-	host.socket.Close()
+	host.conn.close()
 	return host.ns.Close()
 }
 

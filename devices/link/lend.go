@@ -69,7 +69,7 @@ func (host *Host) Lend(ns *os.File, loan Loan, s Spec) (Loan, error) {
 	s.Guest = loan.Guest
 	err = move(host.h, host.ns, loan.Index, ns, loan.Guest)
 	if err == nil {
-		loan.GuestIndex, err = complete(guest, s)
+		loan.GuestIndex, err = complete(guest, ns, s)
 	}
 	if err != nil {
 		return Loan{}, fmt.Errorf("lend interface %q: %w", loan.Name, errors.Join(err, host.GiveBack(ns, loan)))
@@ -78,12 +78,12 @@ func (host *Host) Lend(ns *os.File, loan Loan, s Spec) (Loan, error) {
 }
 
 // complete gives an interface that has arrived what it needs, and tells its number.
-func complete(guest *netlink.Handle, s Spec) (index int, err error) {
+func complete(guest *netlink.Handle, ns *os.File, s Spec) (index int, err error) {
 	l, err := find(guest, s.Guest)
 	if err != nil {
 		return 0, err
 	}
-	return l.Attrs().Index, setInside(guest, l, s)
+	return l.Attrs().Index, setInside(ns, l.Attrs().Index, s)
 }
 
 // move takes an interface to another namespace and gives it a name there, in one request: its name may be taken there, and

@@ -18,10 +18,14 @@ func (a *attachment) pair() error {
 		return err
 	}
 	attrs := a.end.Attrs()
-	a.made.HostIndex, a.made.GuestIndex = attrs.Index, attrs.ParentIndex
+	a.made.Host, a.made.HostIndex, a.made.GuestIndex = attrs.Name, attrs.Index, attrs.ParentIndex
 	a.inner = &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: attrs.ParentIndex, Name: a.spec.Guest}}
 	if attrs.ParentIndex == 0 {
-		if a.inner, err = find(a.guest, a.spec.Guest); err != nil {
+		guest, err := a.inside()
+		if err != nil {
+			return err
+		}
+		if a.inner, err = find(guest, a.spec.Guest); err != nil {
 			return err
 		}
 		a.made.GuestIndex = a.inner.Attrs().Index
@@ -29,25 +33,43 @@ func (a *attachment) pair() error {
 	return a.setHost(bridge)
 }
 
-// create makes a pair under the name of one that is being made.
+// generated has the kernel make up the name of a host end.
+const generated = hostPrefix + "%d"
+
+// create makes a pair. Its host end has the name that is asked for, the one that it had before, or one that the kernel finds free: to
+// name it afterwards would cost a grace period.
 func (a *attachment) create() (netlink.Link, error) {
-	name := makingName(a.spec.Owner)
-	for again := false; ; again = true {
-		end, err := a.host.createPair(name, a.ns, a.spec)
-		if err == nil {
-			return end, nil
-		}
-		if again || !errors.Is(err, fs.ErrExist) {
-			return nil, fmt.Errorf("make pair: %w", err)
-		}
-		// The name inside is taken, or the other one by what was left half made.
-		if err = free(a.guest, a.spec.Guest); err != nil {
-			return nil, err
-		}
-		if err = a.host.removeNamed(name); err != nil {
-			return nil, err
+	if a.spec.Host != "" {
+		return a.createNamed(a.spec.Host)
+	}
+	if a.spec.HostHint != "" {
+		end, err := a.createNamed(a.spec.HostHint)
+		if _, inside := errors.AsType[taken](err); inside || !errors.Is(err, fs.ErrExist) {
+			return end, err
 		}
 	}
+	return a.createNamed(generated)
+}
+
+// createNamed makes a pair whose host end has a name. The error is a taken where the name inside is taken.
+func (a *attachment) createNamed(name string) (netlink.Link, error) {
+	end, err := a.host.createPair(name, a.ns, a.spec)
+	if errors.Is(err, fs.ErrExist) {
+		guest, insideErr := a.inside()
+		if insideErr != nil {
+			return nil, insideErr
+		}
+		if takenErr := free(guest, a.spec.Guest); takenErr != nil {
+			return nil, takenErr
+		}
+		if name == a.spec.Host && a.removeFormer(name) {
+			end, err = a.host.createPair(name, a.ns, a.spec)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make host end %q%s: %w", name, onBridge(a.spec), err)
+	}
+	return end, nil
 }
 
 // setHost completes the host end. Nothing goes through it before it is what it shall be.
@@ -59,14 +81,14 @@ func (a *attachment) setHost(bridge *netlink.Bridge) error {
 	if bridge != nil {
 		want.master = bridge.Attrs().Index
 	}
-	if err := a.name(want); err != nil {
-		return err
+	if err := a.host.set(a.end, want); err != nil {
+		return fmt.Errorf("make host end %q%s: %w", a.made.Host, onBridge(s), err)
 	}
 	if !plain {
 		if err := a.host.setPort(a.end, bridge, s); err != nil {
 			return err
 		}
-		if err := addAddresses(a.host.h, a.end, s.HostAddresses); err != nil {
+		if err := carryOut(a.host.conn, addAddresses(a.made.HostIndex, a.made.Host, s.HostAddresses)); err != nil {
 			return err
 		}
 		if err := a.host.SetBandwidth(a.made, s.Bandwidth); err != nil {
@@ -76,48 +98,11 @@ func (a *attachment) setHost(bridge *netlink.Bridge) error {
 	if s.Down {
 		return nil
 	}
+	var tasks []task
 	if !plain {
-		if err := a.host.h.LinkSetUp(a.end); err != nil {
-			return fmt.Errorf("bring %q up: %w", a.made.Host, err)
-		}
+		tasks = append(tasks, bringUp(a.made.HostIndex, a.made.Host))
 	}
-	return addRoutes(a.host.h, a.end, s.HostRoutes)
-}
-
-// name gives the host end its name, and what else can be had in the same request: the name that is asked for, the one that it had
-// before, or one that the kernel finds free.
-func (a *attachment) name(want settings) error {
-	const generated = hostPrefix + "%d"
-	names := []string{a.spec.HostHint, generated}
-	if a.spec.Host != "" {
-		names = []string{a.spec.Host}
-	}
-	for _, name := range names {
-		if name == "" {
-			continue
-		}
-		want.name = name
-		err := a.host.set(a.end, want)
-		if errors.Is(err, fs.ErrExist) && name == a.spec.Host && a.removeFormer(name) {
-			err = a.host.set(a.end, want)
-		}
-		if errors.Is(err, fs.ErrExist) && name == a.spec.HostHint {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("make host end %q%s: %w", name, onBridge(a.spec), err)
-		}
-		if name == generated {
-			end, err := a.host.h.LinkByIndex(a.made.HostIndex)
-			if err != nil {
-				return fmt.Errorf("find host end: %w", err)
-			}
-			name = end.Attrs().Name
-		}
-		a.end.Attrs().Name, a.made.Host = name, name
-		return nil
-	}
-	return nil
+	return carryOut(a.host.conn, append(tasks, addRoutes(a.made.HostIndex, a.made.Host, s.HostRoutes)...))
 }
 
 // removeFormer removes the host end of an earlier run of the same owner that has the name: the kernel takes namespaces down in its own

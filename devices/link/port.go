@@ -12,7 +12,7 @@ func (host *Host) bridge(s Spec) (*netlink.Bridge, error) {
 	if s.Kind != Bridge {
 		return nil, nil
 	}
-	l, err := find(host.h, s.Bridge)
+	l, err := host.lookUp(s.Bridge)
 	if err != nil {
 		return nil, fmt.Errorf("bridge: %w", err)
 	}

@@ -84,32 +84,32 @@ func Clear(ns *os.File, names []string) error {
 // Sweep removes the host ends whose owner begins with prefix and is none of kept, those that were being made for an owner that is not
 // kept, and the devices of limits that belong to no interface any more. An owner is the prefix and a UUID.
 func (host *Host) Sweep(prefix string, kept []string) error {
-	making := make([]string, len(kept))
+	making := make([]uint32, len(kept))
 	for i, owner := range kept {
-		making[i] = makingName(owner)
+		making[i] = makingGroup(owner)
 	}
-	return host.sweep(func(a *netlink.LinkAttrs) bool {
-		switch {
-		case a.Alias != "":
+	return host.sweep(func(l netlink.Link) bool {
+		a := l.Attrs()
+		if a.Alias != "" {
 			return prefix != "" && strings.HasPrefix(a.Alias, prefix) && !slices.Contains(kept, a.Alias)
-		default:
-			return strings.HasPrefix(a.Name, makingOf(prefix)) && !slices.Contains(making, a.Name)
 		}
+		return isHalfMade(l) && a.Group&^0xffff == makingOf(prefix) && !slices.Contains(making, a.Group)
 	})
 }
 
 // Prune removes the host ends of an owner but for those that are kept, and the one that it was making.
 func (host *Host) Prune(owner string, kept []Made) error {
-	return host.sweep(func(a *netlink.LinkAttrs) bool {
+	return host.sweep(func(l netlink.Link) bool {
+		a := l.Attrs()
 		if a.Alias == "" {
-			return a.Name == makingName(owner)
+			return isHalfMade(l) && a.Group == makingGroup(owner)
 		}
 		return a.Alias == owner && !slices.ContainsFunc(kept, func(m Made) bool { return m.HostIndex == a.Index })
 	})
 }
 
 // sweep removes the interfaces that are to go, and the devices of limits that belong to none.
-func (host *Host) sweep(goes func(*netlink.LinkAttrs) bool) error {
+func (host *Host) sweep(goes func(netlink.Link) bool) error {
 	list, err := host.h.LinkList()
 	if err != nil {
 		return fmt.Errorf("list interfaces: %w", err)
@@ -117,10 +117,10 @@ func (host *Host) sweep(goes func(*netlink.LinkAttrs) bool) error {
 	there := map[int]bool{}
 	var errs []error
 	for _, l := range list {
-		if a := l.Attrs(); goes(a) {
+		if goes(l) {
 			errs = append(errs, remove(host.h, l))
 		} else {
-			there[a.Index] = true
+			there[l.Attrs().Index] = true
 		}
 	}
 	for _, l := range list {

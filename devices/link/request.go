@@ -2,11 +2,11 @@ package link
 
 import (
 	"crypto/sha256"
-	"encoding/base32"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"os"
-	"strings"
 	"syscall"
 
 	"github.com/vishvananda/netlink"
@@ -17,60 +17,48 @@ import (
 
 // What takes several requests with the library, and one of the kernel's, is written here.
 
-// openSocket opens a netlink socket in a namespace.
-func openSocket(ns *os.File) (*nl.SocketHandle, error) {
-	s, err := nl.GetNetlinkSocketAt(netns.NsHandle(ns.Fd()), netns.None(), unix.NETLINK_ROUTE)
-	if err != nil {
-		return nil, fmt.Errorf("open netlink socket in namespace: %w", err)
-	}
-	// A kernel that is stuck is an error, not a wait without end.
-	if err = errors.Join(s.SetSendTimeout(&nl.SocketTimeoutTv), s.SetReceiveTimeout(&nl.SocketTimeoutTv)); err != nil {
-		s.Close()
-		return nil, fmt.Errorf("open netlink socket in namespace: %w", err)
-	}
-	return &nl.SocketHandle{Socket: s}, nil
+// request begins a request, with what it consists of.
+func request(kind, flags int, data ...nl.NetlinkRequestData) *nl.NetlinkRequest {
+	return &nl.NetlinkRequest{NlMsghdr: unix.NlMsghdr{Type: uint16(kind), Flags: unix.NLM_F_REQUEST | uint16(flags)}, Data: data}
 }
 
-// request begins a request of a socket.
-func request(socket *nl.SocketHandle, kind, flags int) *nl.NetlinkRequest {
-	req := nl.NewNetlinkRequest(kind, flags)
-	req.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: socket}
-	return req
+// makingGroup is the group of a host end that is being made for an owner: such a one has no mark yet, which can only be set once it is
+// there, and whoever made it may have been killed. An owner is a prefix that many have and a UUID, and whose such a host end is can be told
+// of both: the prefix of the upper half, and the owner of the lower one. It is of no group that people number.
+func makingGroup(owner string) uint32 {
+	return makingOf(owner[:max(0, len(owner)-uuidBytes)]) | digest(owner)&0xffff
 }
 
-// makingPrefix begins the names of host ends that are being made: such a one has no mark yet, which can only be set once it is
-// there, and whoever made it may have been killed.
-const makingPrefix = "dvnew"
-
-// makingName is the name of the host end that is being made for an owner, who makes one at a time. An owner is a prefix that many have
-// and a UUID, and whose such a host end is can be told of both.
-func makingName(owner string) string {
-	const most = MaxName - len(makingPrefix) - 4
-	return makingOf(owner[:max(0, len(owner)-uuidBytes)]) + digest(owner)[:most]
-}
-
-// makingOf begins the names of those that are being made for the owners of a prefix.
-func makingOf(prefix string) string { return makingPrefix + digest(prefix)[:4] }
+// makingOf is the upper half of the groups of the owners of a prefix.
+func makingOf(prefix string) uint32 { return 1<<31 | digest(prefix)&0x7fff<<16 }
 
 // uuidBytes is the length of a UUID in text.
 const uuidBytes = 36
 
-func digest(text string) string {
+func digest(text string) uint32 {
 	sum := sha256.Sum256([]byte(text))
-	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:]))
+	return binary.BigEndian.Uint32(sum[:])
+}
+
+// isHalfMade tells whether an interface can be a host end that somebody was making: nothing was done to it yet.
+func isHalfMade(l netlink.Link) bool {
+	a := l.Attrs()
+	return l.Type() == "veth" && a.Alias == "" && a.MasterIndex == 0 && a.Flags&net.FlagUp == 0
 }
 
 // createPair makes a pair whose guest's end is in ns at once, and tells the host end.
 func (host *Host) createPair(name string, ns *os.File, s Spec) (netlink.Link, error) {
-	req := request(host.socket, unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK|unix.NLM_F_ECHO)
-	req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
-	req.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
+	req := request(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ECHO,
+		nl.NewIfInfomsg(unix.AF_UNSPEC), nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
 	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
 	info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated("veth"))
 	peer := info.AddRtAttr(nl.IFLA_INFO_DATA, nil).AddRtAttr(nl.VETH_INFO_PEER, nil)
 	nl.NewIfInfomsgChild(peer, unix.AF_UNSPEC)
 	peer.AddRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(s.Guest))
 	peer.AddRtAttr(unix.IFLA_NET_NS_FD, nl.Uint32Attr(uint32(ns.Fd())))
+	if s.Owner != "" {
+		req.AddData(nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(makingGroup(s.Owner))))
+	}
 	if s.MTU > 0 {
 		req.AddData(nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(s.MTU))))
 		peer.AddRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(s.MTU)))
@@ -80,65 +68,101 @@ func (host *Host) createPair(name string, ns *os.File, s Spec) (netlink.Link, er
 		peer.AddRtAttr(unix.IFLA_ADDRESS, s.MAC)
 	}
 	req.AddData(info)
-	// Kernels before 6.2 do not say what they made.
-	made, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWLINK)
+	made, err := host.conn.tell(req)
 	if err != nil {
 		return nil, err
 	}
-	if len(made) == 1 {
-		if l, err := netlink.LinkDeserialize(nil, made[0]); err == nil && l.Attrs().Index > 0 {
-			return l, nil
+	if l, err := netlink.LinkDeserialize(nil, made); made != nil && err == nil && l.Attrs().Index > 0 {
+		return l, nil
+	}
+	return host.madePair(name, s.Owner)
+}
+
+// madePair finds a pair that was just made, as kernels before 6.2 do not say what they made.
+func (host *Host) madePair(name, owner string) (netlink.Link, error) {
+	if name != generated {
+		return find(host.h, name)
+	}
+	list, err := host.h.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("list interfaces: %w", err)
+	}
+	var newest netlink.Link // numbers rise
+	for _, l := range list {
+		if isHalfMade(l) && (owner == "" || l.Attrs().Group == makingGroup(owner)) && (newest == nil || l.Attrs().Index > newest.Attrs().Index) {
+			newest = l
 		}
 	}
-	return find(host.h, name)
+	if newest == nil {
+		return nil, absent("the pair that was made")
+	}
+	return newest, nil
 }
 
 // settings are what one request does to an interface; the zero value of each is to leave it.
 type settings struct {
-	name, alias string
-	master      int
-	up          bool
+	alias  string // which ends that it is being made
+	master int
+	up     bool
 }
 
 // set changes an interface in one request.
 func (host *Host) set(l netlink.Link, s settings) error {
-	req := request(host.socket, unix.RTM_SETLINK, unix.NLM_F_ACK)
 	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	msg.Index = int32(l.Attrs().Index)
 	if s.up {
 		msg.Flags, msg.Change = unix.IFF_UP, unix.IFF_UP
 	}
-	req.AddData(msg)
-	if s.name != "" {
-		req.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(s.name)))
-	}
+	req := request(unix.RTM_SETLINK, 0, msg)
 	if s.alias != "" {
 		req.AddData(nl.NewRtAttr(unix.IFLA_IFALIAS, []byte(s.alias)))
+		req.AddData(nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(0)))
 	}
 	if s.master != 0 {
 		req.AddData(nl.NewRtAttr(unix.IFLA_MASTER, nl.Uint32Attr(uint32(s.master))))
 	}
-	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+	_, err := host.conn.tell(req)
 	return err
+}
+
+// lookUp gives an interface of the host by name. The error is fs.ErrNotExist when there is none.
+func (host *Host) lookUp(name string) (netlink.Link, error) {
+	told, err := host.conn.tell(request(unix.RTM_GETLINK, 0,
+		nl.NewIfInfomsg(unix.AF_UNSPEC), nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name))))
+	if errors.Is(err, unix.ENODEV) {
+		return nil, absent(fmt.Sprintf("interface %q", name))
+	}
+	var l netlink.Link
+	if err == nil {
+		l, err = netlink.LinkDeserialize(nil, told)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find interface %q: %w", name, err)
+	}
+	return l, nil
 }
 
 // dump reads a list of the kernel, up to where each says that it is enough: a guest may make as much as it likes, and what is not
 // read is not waited for.
 func dump(ns *os.File, kind int, header nl.NetlinkRequestData, each func(kind uint16, data []byte) bool) error {
-	socket, err := openSocket(ns)
+	socket, err := nl.GetNetlinkSocketAt(netns.NsHandle(ns.Fd()), netns.None(), unix.NETLINK_ROUTE)
 	if err != nil {
-		return err
+		return fmt.Errorf("open netlink socket in namespace: %w", err)
 	}
 	defer socket.Close()
+	// A kernel that is stuck is an error, not a wait without end.
+	if err = errors.Join(socket.SetSendTimeout(&nl.SocketTimeoutTv), socket.SetReceiveTimeout(&nl.SocketTimeoutTv)); err != nil {
+		return fmt.Errorf("open netlink socket in namespace: %w", err)
+	}
 	// Where the kernel can, it tells only of what the header asks for; older ones tell all.
-	_ = unix.SetsockoptInt(socket.Socket.GetFd(), unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)
+	_ = unix.SetsockoptInt(socket.GetFd(), unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)
 	req := nl.NewNetlinkRequest(kind, unix.NLM_F_DUMP)
 	req.AddData(header)
-	if err = socket.Socket.Send(req); err != nil {
+	if err = socket.Send(req); err != nil {
 		return err
 	}
 	for {
-		messages, _, err := socket.Socket.Receive()
+		messages, _, err := socket.Receive()
 		if err != nil {
 			return err
 		}

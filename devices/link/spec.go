@@ -157,8 +157,8 @@ func (s *Spec) check() error {
 		if err := checkName(name); err != nil {
 			return err
 		}
-		if strings.HasPrefix(name, blockPrefix) || strings.HasPrefix(name, makingPrefix) {
-			return fmt.Errorf("names that begin with %q and %q are for what is made beside host ends, not for them: %q", blockPrefix, makingPrefix, name)
+		if strings.HasPrefix(name, blockPrefix) {
+			return fmt.Errorf("names that begin with %q are for what is made beside host ends, not for them: %q", blockPrefix, name)
 		}
 	}
 	switch {
