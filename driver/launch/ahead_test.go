@@ -353,9 +353,9 @@ func TestAheadIsFurnished(t *testing.T) {
 	if err := unix.Fstat(int(made.Network().Fd()), &want); err != nil {
 		t.Fatal(err)
 	}
-	guest, err := launch.Launch(p, launch.Descriptors{Ahead: made, Furnish: func(_ context.Context, netns *os.File) error {
+	guest, err := launch.Launch(p, launch.Descriptors{Ahead: made, Furnish: by(func(_ context.Context, netns *os.File) error {
 		return unix.Fstat(int(netns.Fd()), &furnished)
-	}})
+	})})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -363,6 +363,54 @@ func TestAheadIsFurnished(t *testing.T) {
 	end(guest)
 	if furnished.Ino != want.Ino || has != want.Ino {
 		t.Errorf("%d was furnished, and init has %d: want %d", furnished.Ino, has, want.Ino)
+	}
+	awaitDescriptors(t, open)
+}
+
+// It is furnished while all else is made: a launch that cannot even prepare its filesystems has asked, and calls that off.
+func TestAheadIsFurnishedFirst(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	testenv.Residue(t)
+	open := descriptors(t)
+	p := withUserNamespace(newPlan(newRoot(t), "pause"))
+	p.Operations[0].GetRootBind().Source = filepath.Join(t.TempDir(), "missing")
+	asked, calledOff := false, false
+	_, err := launch.Launch(p, launch.Descriptors{Ahead: makeAhead(t), Furnish: by(func(ctx context.Context, _ *os.File) error {
+		asked = true
+		<-ctx.Done()
+		calledOff = true
+		return ctx.Err()
+	})})
+	e, ok := errors.AsType[*launch.Error](err)
+	if !asked || !calledOff || !ok || e.Operation == "furnish network namespace" {
+		t.Errorf("asked: %v, called off: %v, got %v", asked, calledOff, err)
+	}
+	awaitDescriptors(t, open)
+}
+
+// Where another namespace is made in its place, that is furnished, too.
+func TestAheadThatIsRefusedIsFurnishedAnew(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	testenv.Residue(t)
+	open := descriptors(t)
+	p := withUserNamespace(newPlan(newRoot(t), "pause"))
+	p.Operations[0].GetRootBind().Mapped = true
+	made := makeAhead(t)
+	launch.SpoilAheadEntry(made)
+	var furnished []uint64
+	guest, err := launch.Launch(p, launch.Descriptors{Ahead: made, Furnish: func(ctx context.Context, netns *os.File) func() error {
+		var s unix.Stat_t
+		err := unix.Fstat(int(netns.Fd()), &s)
+		furnished = append(furnished, s.Ino)
+		return func() error { return errors.Join(err, ctx.Err()) } // that of the first is not told
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	has := namespaceOf(t, fmt.Sprintf("/proc/%d/ns/net", guest.PID))
+	end(guest)
+	if len(furnished) != 2 || furnished[0] == has || furnished[1] != has {
+		t.Errorf("%d were furnished, and init has %d", furnished, has)
 	}
 	awaitDescriptors(t, open)
 }

@@ -25,17 +25,26 @@ func hostNetwork(t *testing.T) *netlink.Host {
 	return host
 }
 
+// by has others furnish who do it while the launch goes on.
+func by(do func(ctx context.Context, netns *os.File) error) func(context.Context, *os.File) func() error {
+	return func(ctx context.Context, netns *os.File) func() error {
+		done := make(chan error, 1)
+		go func() { done <- do(ctx, netns) }()
+		return func() error { return <-done }
+	}
+}
+
 // What others put into the network namespace is there when init runs, and belongs to the container: its root brings it down.
 func TestFurnish(t *testing.T) {
 	inBoth(t, func(w world) {
 		host := hostNetwork(w.T)
 		plan := w.plan("cat", "/sys/class/net/eth0/address", "--", "pause")
-		guest, err := launch.Launch(plan, launch.Descriptors{Furnish: func(_ context.Context, netns *os.File) error {
+		guest, err := launch.Launch(plan, launch.Descriptors{Furnish: by(func(_ context.Context, netns *os.File) error {
 			_, err := host.Attach(netns, netlink.Spec{
 				Guest: "eth0", MAC: []byte{0x52, 0x54, 0, 1, 2, 3}, Addresses: []netlink.Address{{Prefix: netip.MustParsePrefix("10.0.0.2/24")}},
 			})
 			return err
-		}})
+		})})
 		if err != nil {
 			w.Fatal(err)
 		}
@@ -50,9 +59,9 @@ func TestFurnish(t *testing.T) {
 // A container that cannot be furnished is not made, and the error says so.
 func TestFurnishFails(t *testing.T) {
 	inBoth(t, func(w world) {
-		_, err := launch.Launch(w.plan("pause"), launch.Descriptors{Furnish: func(context.Context, *os.File) error {
+		_, err := launch.Launch(w.plan("pause"), launch.Descriptors{Furnish: by(func(context.Context, *os.File) error {
 			return os.ErrDeadlineExceeded
-		}})
+		})})
 		e, ok := errors.AsType[*launch.Error](err)
 		if !ok || e.Operation != "furnish network namespace" || !strings.Contains(e.Message, os.ErrDeadlineExceeded.Error()) {
 			w.Errorf("got %v", err)
@@ -64,11 +73,11 @@ func TestFurnishFails(t *testing.T) {
 func TestFurnishIsCalledOff(t *testing.T) {
 	inBoth(t, func(w world) {
 		called := false
-		d := launch.Descriptors{Furnish: func(ctx context.Context, _ *os.File) error {
+		d := launch.Descriptors{Furnish: by(func(ctx context.Context, _ *os.File) error {
 			called = true
 			<-ctx.Done()
 			return ctx.Err()
-		}}
+		})}
 		const late = 10 // among those that reset signals, soon after the child was let go: none of them may fail
 		_, _, _, err := launch.LaunchBreakingWith(w.plan("pause"), d, late)
 		e, ok := errors.AsType[*launch.Error](err)
@@ -82,10 +91,10 @@ func TestFurnishIsCalledOff(t *testing.T) {
 func TestScoreWhileItIsFurnished(t *testing.T) {
 	inBoth(t, func(w world) {
 		before, furnishing := scoreOf(w.T, os.Getpid()), -1
-		guest, err := launch.Launch(w.plan("pause"), launch.Descriptors{Furnish: func(context.Context, *os.File) error {
+		guest, err := launch.Launch(w.plan("pause"), launch.Descriptors{Furnish: by(func(context.Context, *os.File) error {
 			furnishing = scoreOf(w.T, os.Getpid())
 			return nil
-		}})
+		})})
 		if err != nil {
 			w.Fatal(err)
 		}

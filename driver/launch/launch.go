@@ -35,10 +35,12 @@ type Descriptors struct {
 	Namespaces []*os.File
 	// Held are what the plan has held open, in the order of its names; of no meaning for a command.
 	Held []*os.File
-	// Furnish, which may be nil, is called with the network namespace of a container that is being made, while the child
-	// makes its filesystems; with nil, if the container has none of its own. What it puts there is there when init runs; its
-	// error ends the launch. When ctx ends, so did the launch. The file is closed when it returns.
-	Furnish func(ctx context.Context, netns *os.File) error
+	// Furnish, which may be nil, is called with the network namespace of a container that is being made: as the launch begins, where
+	// it was made ahead, else when the child begins to make its filesystems; with nil, if the container has none of its own. Where what
+	// was made ahead cannot be used after all that is called off, and it is called with another. It asks others, without waiting for
+	// them: what it gives does that, is always called, and when it returns the file is closed. What is put there by then is there when
+	// init runs; its error ends the launch. When ctx ends, so did the launch.
+	Furnish func(ctx context.Context, netns *os.File) (wait func() error)
 	// Ahead, which may be nil, are namespaces for the container, if it can have them. The launch uses them up, however it goes.
 	Ahead *Ahead
 }

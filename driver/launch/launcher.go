@@ -1,7 +1,6 @@
 package launch
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -26,6 +25,8 @@ type launcher struct {
 	proc *os.File
 	// ahead are the namespaces that the container has already; nil if there are none.
 	ahead *Ahead
+	// furnishing is what others do to its network namespace; nil while they do nothing.
+	furnishing *furnishing
 }
 
 // launch runs on a thread that has left the host and that ends afterwards.
@@ -39,6 +40,10 @@ func (l *launcher) launch() (*Guest, error) {
 	}
 	userns, err := l.takeAhead()
 	if err != nil {
+		return nil, err
+	}
+	defer l.callOffFurnishing()
+	if err = l.furnishAhead(); err != nil {
 		return nil, err
 	}
 	if l.tree, err = prepareTree(l.plan, who, userns, l.descriptors.Held, l.faults.operation); err != nil {
@@ -121,6 +126,7 @@ func (l *launcher) spawn(a *assembler, lines *lines) (*child, error) {
 		}
 		// Why the kernel does not have it is told by the other way, if that fails as well.
 		l.ahead = nil
+		l.callOffFurnishing()
 	}
 	if l.hasSmallMemory() {
 		return spawn(a, lines, l.cloneArgs())
@@ -146,17 +152,11 @@ func (l *launcher) attend(a *assembler, lines *lines, child *child) error {
 	if err := l.writeMaps(child.pid); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	furnished := l.furnish(ctx, child.pid)
-	err := l.assembled(a, lines, child)
+	netns, err := l.unfurnished(child.pid)
 	if err != nil {
-		cancel()
+		return err
 	}
-	if unfurnished := <-furnished; err == nil {
-		err = unfurnished
-	}
-	if err != nil {
+	if err = l.assembled(a, lines, child, netns); err != nil {
 		return err
 	}
 	reply, err := l.inspect(child)
@@ -174,56 +174,22 @@ func (l *launcher) attend(a *assembler, lines *lines, child *child) error {
 	return child.awaitExec(a, lines, l.plan.GetInit())
 }
 
-// assembled lets the child begin and waits until its tree stands.
-func (l *launcher) assembled(a *assembler, lines *lines, child *child) error {
+// assembled lets the child begin, and waits until its tree stands and its network namespace, which it closes, is furnished.
+func (l *launcher) assembled(a *assembler, lines *lines, child *child, netns *os.File) error {
 	if err := lines.open(); err != nil {
+		closeAll([]*os.File{netns})
 		return failed(step{operation: "begin"}, err)
 	}
-	if err := l.fix(a, lines, child); err != nil {
+	l.furnish(netns)
+	err := l.fix(a, lines, child)
+	if err == nil {
+		_, err = lines.await(a, reportAssembled)
+	}
+	if err != nil {
+		l.callOffFurnishing()
 		return err
 	}
-	_, err := lines.await(a, reportAssembled)
-	return err
-}
-
-// opFurnish is what is tried while others put into the container's network namespace what belongs there.
-const opFurnish = "furnish network namespace"
-
-// furnish has others put into the network namespace of the child what belongs there. The child is not reaped before they
-// are done: the number is its own.
-func (l *launcher) furnish(ctx context.Context, pid int) <-chan error {
-	done := make(chan error, 1)
-	if l.descriptors.Furnish == nil {
-		done <- nil
-		return done
-	}
-	var netns *os.File
-	if l.plan.GetNamespaces().GetNet() {
-		var err error
-		if netns, err = l.netns(pid); err != nil {
-			done <- failed(step{operation: opFurnish}, err)
-			return done
-		}
-	}
-	go func() {
-		err := l.descriptors.Furnish(ctx, netns)
-		if netns != nil {
-			_ = netns.Close()
-		}
-		if err != nil {
-			err = failed(step{operation: opFurnish}, err)
-		}
-		done <- err
-	}()
-	return done
-}
-
-// netns opens the network namespace of the child.
-func (l *launcher) netns(pid int) (*os.File, error) {
-	if l.ahead != nil {
-		return duplicate(l.ahead.Network())
-	}
-	return os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
+	return l.furnished()
 }
 
 func (l *launcher) writeMaps(pid int) error {

@@ -71,7 +71,7 @@ type Container struct {
 // NewContainer makes a container that is not there yet.
 func NewContainer(launcher Launcher, depositor Depositor, log *logline.Log) *Container {
 	return &Container{
-		launcher: launcher, depositor: depositor, log: log, sessions: session.NewTable(), furniture: make(furniture),
+		launcher: launcher, depositor: depositor, log: log, sessions: session.NewTable(),
 		phase: monitorv1.Phase_PHASE_NEW, disarmed: make(chan struct{}), ended: make(chan struct{}),
 	}
 }
@@ -149,7 +149,9 @@ func (c *Container) begin(plan *monitorv1.Plan, cgroups Cgroups, output *console
 func (c *Container) mindFurniture() {
 	c.cgroups.Furnish = nil
 	if c.plan.GetFurnish() {
-		c.cgroups.Furnish = func(ctx context.Context, netns *os.File) error { return c.furniture.wait(ctx, netns, c.disarmed) }
+		c.cgroups.Furnish = func(ctx context.Context, netns *os.File) func() error {
+			return c.furniture.furnish(ctx, netns, c.disarmed)
+		}
 	}
 }
 

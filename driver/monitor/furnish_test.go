@@ -106,6 +106,69 @@ func TestFurnish(t *testing.T) {
 	}
 }
 
+// Who furnishes comes with the start, of a new monitor as of a spare, and waits for nobody; the boots that follow are asked of him as well.
+func TestFurnishWithTheStart(t *testing.T) {
+	h, root := nativeHouse(t), newRoot(t)
+	for _, want := range []string{"new", "spare"} {
+		t.Run(want, func(t *testing.T) {
+			if want == "spare" {
+				h.awaitSpares(t)
+			}
+			s, folder := h.begin(t, generation)
+			f, err := s.Furnish(h.ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			plan := guestPlan(root, &monitorv1.Policy{OnReboot: monitorv1.Action_ACTION_RESTART}, "/bin/guest", "reboot", "restart")
+			plan.Furnish = true
+			furnished := make(chan error, 1)
+			go func() { furnished <- furnishTwo(h.ctx, f) }()
+			started, watch, err := s.Start(h.ctx, plan, client.Cgroups{}, client.Logs{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = started.Pidfd.Close()
+			spawned, err := s.Spawned(h.ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d := &domain{Monitor: s.Monitor(), t: t, house: h, uuid: uuid, folder: folder, pid: spawned.PID, pidfd: spawned.Pidfd}
+			for _, want := range []string{"1 started", "2 exited signal 1 reboot restart 0s", "3 restarted 1"} {
+				if got := d.next(watch); got != want {
+					t.Errorf("event %q, want %q", got, want)
+				}
+			}
+			if err := <-furnished; err != nil {
+				t.Error(err)
+			}
+			_ = watch.Close()
+			d.end()
+		})
+	}
+}
+
+// furnishTwo furnishes two namespaces, which are not the same.
+func furnishTwo(ctx context.Context, f *client.Furnish) error {
+	defer func() { _ = f.Close() }()
+	var numbers []uint64
+	for range 2 {
+		netns, err := f.Next(ctx)
+		if err != nil {
+			return err
+		}
+		var s unix.Stat_t
+		err = errors.Join(unix.Fstat(int(netns.Fd()), &s), netns.Close(), f.Done(nil))
+		if err != nil {
+			return err
+		}
+		numbers = append(numbers, s.Ino)
+	}
+	if numbers[0] == numbers[1] {
+		return errors.New("both boots have the same namespace")
+	}
+	return nil
+}
+
 // A namespace of somebody who went before he was done is the next one's, be it that he went or that he was followed.
 func TestFurnishIsHandedOn(t *testing.T) {
 	h, root := nativeHouse(t), newRoot(t)

@@ -31,7 +31,7 @@ type Cgroups struct {
 	// Files are what consoles are written to beside their log, by their aliases.
 	Files map[string]*consolelog.Log
 	// Furnish has somebody put into the network namespace what belongs there (launch.Descriptors); nil if nothing does.
-	Furnish func(ctx context.Context, netns *os.File) error
+	Furnish func(ctx context.Context, netns *os.File) func() error
 }
 
 // Guest is one run of a container.

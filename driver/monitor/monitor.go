@@ -42,7 +42,6 @@ type monitor struct {
 
 	mu      sync.Mutex
 	watch   *wire.Conn
-	furnish *wire.Conn
 	quit    chan struct{} // closed when the monitor is to go
 	quitted sync.Once
 }
@@ -76,7 +75,8 @@ func Run(o Options) error {
 	if o.Connection != nil {
 		first, failed := wire.Take(o.Connection)
 		if failed != nil {
-			return failed
+			o.Log.Write(logline.Error, "connection failed", logline.Err(failed)) // whoever asks looks there once it is closed
+			return errors.Join(failed, o.Connection.Close())
 		}
 		server.Attend(first)
 	}

@@ -32,7 +32,7 @@ func Await(channel *os.File, ahead func()) (*Assignment, error) {
 	launch.GetReady()
 	conn, err := wire.Take(channel)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, channel.Close())
 	}
 	defer func() { _ = conn.Close() }()
 	if ahead != nil && !conn.Waiting() {

@@ -135,8 +135,8 @@ func TestStartOfAMonitorThatFails(t *testing.T) {
 
 	d := h.spawn(t, uuid)
 	s, _ = h.begin(t, generation)
-	if err := s.Connect(h.ctx); wire.KindOf(err) != monitorv1.ErrorKind_ERROR_KIND_BUSY {
-		t.Errorf("connect to a second monitor: %v, want busy", err)
+	if _, _, err = s.Start(h.ctx, shell("exit 7", nil), client.Cgroups{}, client.Logs{}); wire.KindOf(err) != monitorv1.ErrorKind_ERROR_KIND_BUSY {
+		t.Errorf("start of a second monitor: %v, want busy", err)
 	}
 	s.Close(h.ctx)
 	_ = s.Monitor().Close()

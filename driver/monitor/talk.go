@@ -102,6 +102,7 @@ func allowed(request *monitorv1.MonitorRequest) map[monitorv1.DescriptorKind]int
 		monitorv1.DescriptorKind_DESCRIPTOR_KIND_HELD:           wire.MaxDescriptors,
 		monitorv1.DescriptorKind_DESCRIPTOR_KIND_CONSOLE_FOLDER: maxConsoles,
 		monitorv1.DescriptorKind_DESCRIPTOR_KIND_PIDFD:          1,
+		monitorv1.DescriptorKind_DESCRIPTOR_KIND_CONNECTION:     1,
 	}
 }
 
@@ -133,6 +134,14 @@ func (m *monitor) start(
 	}
 	cgroups.Namespaces = descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_NAMESPACE)
 	cgroups.Held = descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_HELD)
+	for _, connection := range descriptors.Take(monitorv1.DescriptorKind_DESCRIPTOR_KIND_CONNECTION) {
+		if err = m.attendFurnish(connection); err != nil {
+			cgroups.closeFiles()
+			cgroups.close()
+			output.Close()
+			return nil, nil, err
+		}
+	}
 	started, pidfd, err := m.container.Start(start.GetPlan(), cgroups, output)
 	if err != nil {
 		return nil, nil, err

@@ -34,13 +34,26 @@ func (i *instance) startFurnishing(ctx context.Context) error { return i.furnish
 
 // furnishAfter is startFurnishing once another furnishing is over, which was told to end; nil if there was none.
 func (i *instance) furnishAfter(ctx context.Context, before *furnishing) error {
-	i.mu.Lock()
-	furnished := i.furnishing != nil
-	i.mu.Unlock()
-	if furnished || i.monitor == nil {
+	if i.monitor == nil {
 		return nil
 	}
-	f, err := i.monitor.Furnish(ctx)
+	return i.furnishFor(ctx, before, i.monitor)
+}
+
+// furnished is a monitor that can be furnished for: one that runs, or is being started.
+type furnished interface {
+	Furnish(ctx context.Context) (*client.Furnish, error)
+}
+
+// furnishFor is furnishAfter for a monitor.
+func (i *instance) furnishFor(ctx context.Context, before *furnishing, monitor furnished) error {
+	i.mu.Lock()
+	taken := i.furnishing != nil
+	i.mu.Unlock()
+	if taken {
+		return nil
+	}
+	f, err := monitor.Furnish(ctx)
 	if err != nil {
 		return err
 	}
@@ -123,12 +136,13 @@ func (i *instance) attach(netns *os.File) error {
 		return err
 	}
 	// A domain that was just started has left nothing anywhere.
-	if !i.unwired {
+	w.first, i.unwired = i.unwired, false
+	if !w.first {
 		if err = w.clear(list); err != nil {
 			return err
 		}
 	}
-	i.unwired, w.ports = false, nil
+	w.ports = nil
 	if err = w.makeAll(list); err != nil {
 		return errors.Join(err, w.clear(list))
 	}

@@ -97,7 +97,6 @@ func (s *start) steps() []startStep {
 		{"limit folders", s.limitFolders},
 		{"make cgroup", s.makeCgroup},
 		{"give cgroup", s.giveCgroup},
-		{"connect to monitor", s.connectMonitor},
 		{"begin logs", s.beginLogs},
 		{"furnish container", s.furnish},
 		{"make container", s.makeContainer},
@@ -336,14 +335,6 @@ func (s *start) spawn(ctx context.Context) error {
 	})
 }
 
-// connectMonitor waits for the monitor if somebody else than the start asks something of it, as who makes interfaces does.
-func (s *start) connectMonitor(ctx context.Context) error {
-	if !s.plan.GetFurnish() {
-		return nil
-	}
-	return s.askMonitor(ctx, func() error { return s.spawning.Connect(ctx) })
-}
-
 // askMonitor asks something of the monitor. If the keeper was killed before there was one, it is asked of that of another keeper.
 func (s *start) askMonitor(ctx context.Context, ask func() error) error {
 	err := ask()
@@ -365,6 +356,10 @@ func (s *start) askMonitor(ctx context.Context, ask func() error) error {
 	if err = s.spawn(ctx); err != nil {
 		return err
 	}
+	s.i.stopFurnishing()
+	if err = s.beginFurnishing(ctx); err != nil {
+		return err
+	}
 	return ask()
 }
 
@@ -376,10 +371,15 @@ func (s *start) furnish(ctx context.Context) error {
 	if s.d.hooks.plan != nil {
 		s.d.hooks.plan(s.plan)
 	}
+	return s.beginFurnishing(ctx)
+}
+
+// beginFurnishing takes it on for the monitor that is being started, and does not wait for that.
+func (s *start) beginFurnishing(ctx context.Context) error {
 	if !s.plan.GetFurnish() {
 		return nil
 	}
-	return s.i.startFurnishing(ctx)
+	return s.i.furnishFor(ctx, nil, s.spawning)
 }
 
 // makeContainer gives the monitor the plan and the cgroups.

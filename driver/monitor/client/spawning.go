@@ -23,6 +23,8 @@ type Spawning struct {
 	monitor *Monitor
 	// conn is our end of the connection; nil where the keeper does not know how to pass on the other, and once it is spent.
 	conn *wire.Conn
+	// furnishing is the end of a connection that goes with the start; nil if there is none.
+	furnishing *os.File
 	// answer is the connection on which the keeper answers, nil once it has; spawned and err are what it said.
 	answer  *wire.Conn
 	spawned *Spawned
@@ -50,16 +52,11 @@ func (k *Keeper) Begin(ctx context.Context, spawn Spawn) (*Spawning, error) {
 
 // begin says hello to the monitor that is to be, and asks the keeper for it.
 func (s *Spawning) begin(ctx context.Context, spawn Spawn) error {
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("make socket pair: %w", err)
-	}
-	its := os.NewFile(uintptr(pair[1]), "connection")
-	defer func() { _ = its.Close() }()
-	conn, err := wire.NewConn(pair[0])
+	conn, its, err := pair()
 	if err != nil {
 		return err
 	}
+	defer func() { _ = its.Close() }()
 	if err = conn.Hail(&monitorv1.Hello{Version: wire.Version(), Pid: uint32(os.Getpid())}); err != nil {
 		return errors.Join(err, conn.Close())
 	}
@@ -79,26 +76,24 @@ func (s *Spawning) begin(ctx context.Context, spawn Spawn) error {
 	return nil
 }
 
+// pair makes a connection, and its other end.
+func pair() (own *wire.Conn, its *os.File, err error) {
+	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make socket pair: %w", err)
+	}
+	its = os.NewFile(uintptr(ends[1]), "connection")
+	if own, err = wire.NewConn(ends[0]); err != nil {
+		return nil, nil, errors.Join(err, its.Close())
+	}
+	return own, its, nil
+}
+
 // Keeper is who was asked.
 func (s *Spawning) Keeper() *Keeper { return s.keeper }
 
 // Monitor is the one that is being started. It is the caller's, who closes it.
 func (s *Spawning) Monitor() *Monitor { return s.monitor }
-
-// Connect waits until the monitor listens.
-func (s *Spawning) Connect(ctx context.Context) error {
-	if s.conn == nil {
-		conn, err := s.monitor.peer.take(ctx)
-		if err == nil {
-			s.monitor.peer.release(conn)
-		}
-		return err
-	}
-	if err := during(ctx, s.conn, s.hear); err != nil {
-		return s.broken(ctx, fmt.Errorf("connect to monitor: %w", err))
-	}
-	return nil
-}
 
 // hear receives the monitor's hello, once.
 func (s *Spawning) hear() error {
@@ -112,6 +107,19 @@ func (s *Spawning) hear() error {
 	return err
 }
 
+// Furnish is [Monitor.Furnish], once, and waits for nobody: what it takes on goes with the start, which is to follow.
+func (s *Spawning) Furnish(ctx context.Context) (*Furnish, error) {
+	if s.conn == nil {
+		return s.monitor.Furnish(ctx)
+	}
+	conn, its, err := pair()
+	if err != nil {
+		return nil, fmt.Errorf("furnish containers of monitor: %w", err)
+	}
+	s.furnishing = its
+	return &Furnish{conn}, nil
+}
+
 // Start is [Monitor.Start], and with it begins the watch of the monitor's events; there is none if the keeper does not know how to
 // pass on a connection.
 func (s *Spawning) Start(ctx context.Context, plan *monitorv1.Plan, cgroups Cgroups, logs Logs) (*Started, *Watch, error) {
@@ -122,10 +130,15 @@ func (s *Spawning) Start(ctx context.Context, plan *monitorv1.Plan, cgroups Cgro
 	start := &monitorv1.Start{Plan: plan, Watch: true}
 	request := &monitorv1.MonitorRequest{Request: &monitorv1.MonitorRequest_Start{Start: start}}
 	files := describe(start, request, cgroups, logs)
+	if s.furnishing != nil {
+		request.Descriptors = append(request.Descriptors, monitorv1.DescriptorKind_DESCRIPTOR_KIND_CONNECTION)
+		files = append(files, s.furnishing)
+	}
 	response := new(monitorv1.MonitorResponse)
 	var answered []*os.File
 	err := during(ctx, s.conn, func() error {
 		sent := s.conn.Send(request, files...)
+		s.letGo()
 		if err := s.hear(); err != nil {
 			return errors.Join(sent, err)
 		}
@@ -213,8 +226,17 @@ func (s *Spawning) open(unknown error) (*Spawned, error) {
 	return &Spawned{PID: pid, Pidfd: os.NewFile(uintptr(fd), "pidfd")}, nil
 }
 
+// letGo lets go of what went with the start.
+func (s *Spawning) letGo() {
+	if s.furnishing != nil {
+		_ = s.furnishing.Close()
+		s.furnishing = nil
+	}
+}
+
 // HangUp hangs up on the monitor. One that was not started yet is not any more.
 func (s *Spawning) HangUp() {
+	s.letGo()
 	if s.conn != nil {
 		_ = s.conn.Close()
 		s.conn = nil

@@ -77,7 +77,8 @@ func NewConn(fd int) (*Conn, error) {
 	return &Conn{file: file, raw: raw}, nil
 }
 
-// Take makes a connection of a stream socket that came as a file, which is closed, also when it fails.
+// Take makes a connection of a stream socket that came as a file. That is closed, unless it fails: nobody hears that it is hung up before
+// the caller has said why.
 func Take(file *os.File) (*Conn, error) {
 	fd := -1
 	var dupErr error
@@ -85,10 +86,14 @@ func Take(file *os.File) (*Conn, error) {
 	if err == nil {
 		err = raw.Control(func(old uintptr) { fd, dupErr = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) })
 	}
-	if err = errors.Join(err, dupErr, file.Close()); err != nil {
+	if err = errors.Join(err, dupErr); err != nil {
 		return nil, fmt.Errorf("use socket: %w", err)
 	}
-	return NewConn(fd)
+	conn, err := NewConn(fd)
+	if err == nil {
+		_ = file.Close()
+	}
+	return conn, err
 }
 
 // connection is a socket as the runtime uses it, which can wait for it. The runtime watches what it can, and keeps why it could not to itself:

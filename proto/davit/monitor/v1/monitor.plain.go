@@ -76,7 +76,8 @@ const (
 	DescriptorKind_DESCRIPTOR_KIND_HELD DescriptorKind = 10
 	// Folder of a file that a console is written to.
 	DescriptorKind_DESCRIPTOR_KIND_CONSOLE_FOLDER DescriptorKind = 11
-	// End of a socket pair, whose other end is a caller of the monitor that is to be.
+	// End of a socket pair, whose other end is a caller of the monitor that is to be; or, with a Start, who furnishes: it is a stream of
+	// Furnish from the start, without a Hello.
 	DescriptorKind_DESCRIPTOR_KIND_CONNECTION DescriptorKind = 12
 )
 
