@@ -136,13 +136,12 @@ func (i *instance) attach(netns *os.File) error {
 		return err
 	}
 	// A domain that was just started has left nothing anywhere.
-	w.first, i.unwired = i.unwired, false
-	if !w.first {
+	if !i.unwired {
 		if err = w.clear(list); err != nil {
 			return err
 		}
 	}
-	w.ports = nil
+	i.unwired, w.ports = false, nil
 	if err = w.makeAll(list); err != nil {
 		return errors.Join(err, w.clear(list))
 	}

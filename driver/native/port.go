@@ -67,6 +67,17 @@ func (i *instance) note(ports []port) error {
 	return i.amend(func(r *record) { r.Interfaces = slices.Clone(ports) })
 }
 
+// remembered has the interfaces of the run written with the record by the last step of its start; false if that is over.
+func (i *instance) remembered(ports []port) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.record.Complete {
+		return false
+	}
+	i.record.Interfaces = slices.Clone(ports)
+	return true
+}
+
 // noteFurnished writes down that boots are about to wait for their interfaces: whoever follows furnishes them, be it with none.
 func (i *instance) noteFurnished() error {
 	return i.amend(func(r *record) { r.Furnished = true })

@@ -90,6 +90,7 @@ func (i *instance) tryRewire(ctx context.Context, def *davitv1.Domain) (done boo
 	if err != nil {
 		return false, err
 	}
+	i.unwired = false // what there is of it now the next boot has to clear
 	w := &wires{i: i, host: host, ports: i.ports()}
 	switch {
 	case state.GetPid() != 0:

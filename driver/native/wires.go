@@ -23,7 +23,6 @@ type wires struct {
 	host  *link.Host
 	netns *os.File
 	ports []port // what there is
-	first bool   // it is the first boot: its start is not complete, and writes the record when it is
 }
 
 // step lets a test fail, or die, before a step.
@@ -60,13 +59,15 @@ func (w *wires) makeAll(list []nic) error {
 			return err
 		}
 	}
-	if w.first && !slices.ContainsFunc(w.ports, outlives) {
-		w.i.mu.Lock()
-		defer w.i.mu.Unlock()
-		w.i.record.Interfaces = slices.Clone(w.ports)
-		return nil
+	return w.noteMade()
+}
+
+// noteMade writes the interfaces of a boot down. While the start is not complete its last step does.
+func (w *wires) noteMade() error {
+	if slices.ContainsFunc(w.ports, outlives) || !w.i.remembered(w.ports) {
+		return w.i.note(w.ports)
 	}
-	return w.i.note(w.ports)
+	return nil
 }
 
 // outlives tells whether something of a port stays when the network namespace of its domain goes, and is found by the record. All else
