@@ -133,7 +133,7 @@ var acts = []act{
 			"write limits", "tell policy",
 		},
 	},
-	{name: "exec", ready: launch, do: execTrue, holds: runs, steps: []string{"ask for the plan", "run command"}},
+	{name: "exec", ready: launch, do: execTrue, holds: runs, steps: []string{"run command"}},
 	{name: "undefine", ready: wasHere, do: undefine, holds: undefined, steps: []string{"give up host ids", "remove kept changes"}},
 	{name: "recover of half a start", wreck: "make container", do: findNothing, steps: released},
 	{name: "sweep of half a start", wreck: "make container", do: sweep, steps: released},
