@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/davitd/davit/domain"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
@@ -20,7 +22,7 @@ func (a *Audit) Records(ctx context.Context, q *davitv1.ReadAuditRequest) iter.S
 	return func(yield func(*davitv1.AuditRecord, error) bool) {
 		r := &auditReader{
 			follower: follower[*davitv1.AuditRecord]{link: a.connection.link, yield: yield, follow: q.GetFollow()},
-			audit:    a, request: proto.CloneOf(q),
+			audit:    a, request: proto.CloneOf(q), began: time.Now(),
 		}
 		r.run(ctx, r.read, r.older)
 	}
@@ -31,6 +33,7 @@ type auditReader struct {
 	follower[*davitv1.AuditRecord]
 	audit   *Audit
 	request *davitv1.ReadAuditRequest
+	began   time.Time
 
 	placed bool   // the daemon has told where the reading is
 	last   uint64 // number of the last record that was told or looked at
@@ -64,9 +67,17 @@ func (r *auditReader) read(ctx context.Context) error {
 	}
 }
 
-// resume lets the next stream begin where this one broke, if the daemon had told where that is.
+// resume lets the next stream begin where this one broke. Where the daemon had not told where that is, as an older one does not before
+// the first record, one that tells only what comes goes on from when the reading began.
 func (r *auditReader) resume() {
 	if !r.placed {
+		if r.request.Tail == nil || r.request.GetTail() != 0 {
+			return
+		}
+		if r.request.GetSince().AsTime().Before(r.began) {
+			r.request.Since = timestamppb.New(r.began)
+		}
+		r.request.Tail = nil
 		return
 	}
 	if !r.skip {

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/davitd/davit/client"
 	"github.com/davitd/davit/domain"
@@ -26,6 +27,7 @@ type auditStub struct {
 	// breaks are after how many records each stream breaks, in turn; then none does.
 	breaks []int
 	old    bool  // it does not know how to begin after a record
+	silent bool  // it does not tell where a reader is before there are records
 	broken error // what streams break with
 	asked  []*davitv1.ReadAuditRequest
 }
@@ -41,7 +43,7 @@ func (s *auditStub) ReadAudit(q *davitv1.ReadAuditRequest, out grpc.ServerStream
 	if len(s.breaks) > 0 {
 		limit, s.breaks = s.breaks[0], s.breaks[1:]
 	}
-	if q.Tail != nil && q.GetTail() == 0 {
+	if q.Tail != nil && q.GetTail() == 0 && !s.silent {
 		if err := out.Send(&davitv1.ReadAuditResponse{Newest: slices.Max(append(s.numbers, q.GetAfter()))}); err != nil {
 			return err
 		}
@@ -131,6 +133,32 @@ func TestFollowedRecordsBeginWhenTheReadingDid(t *testing.T) {
 	}
 	if last := s.asked[len(s.asked)-1]; last.Tail != nil || last.GetAfter() != 1 || last.GetSince() != nil {
 		t.Errorf("asked for %v", last)
+	}
+}
+
+// Who wants only what comes misses nothing where a daemon that had not told where the reading is goes away before the first record.
+func TestFollowedRecordsOfOneWhoDoesNotSayWhere(t *testing.T) {
+	s := &auditStub{numbers: []uint64{1}, silent: true, broken: away()}
+	c := audited(t, s)
+	if got, err := told(t, c, &davitv1.ReadAuditRequest{}); err != nil || got != "1" {
+		t.Fatalf("records %q, %v", got, err)
+	}
+	for _, since := range []*timestamppb.Timestamp{nil, timestamppb.New(time.Now().Add(time.Hour))} {
+		s.breaks = []int{0}
+		before := time.Now()
+		got, err := told(t, c, &davitv1.ReadAuditRequest{Follow: true, Tail: new(uint32(0)), Since: since})
+		if err != nil || got != "1" {
+			t.Errorf("records %q, %v", got, err)
+		}
+		last := s.asked[len(s.asked)-1]
+		switch from := last.GetSince().AsTime(); {
+		case last.Tail != nil || last.GetAfter() != 0:
+			t.Errorf("asked for %v", last)
+		case since != nil && !from.Equal(since.AsTime()):
+			t.Errorf("asked since %v, want %v", from, since.AsTime())
+		case since == nil && (from.Before(before) || from.After(time.Now())):
+			t.Errorf("asked since %v, want since the reading began", from)
+		}
 	}
 }
 
