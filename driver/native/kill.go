@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/davitd/davit/cgroup"
-	"github.com/davitd/davit/driver"
 	"github.com/davitd/davit/driver/monitor/client"
 	"github.com/davitd/davit/driver/monitor/wire"
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
@@ -233,6 +232,9 @@ func (i *instance) rest() rest {
 	return r
 }
 
+// errAlive tells that something of a domain may live that was to end: what it has is not anybody else's yet.
+var errAlive = errors.New("a process of it may still live")
+
 // endMonitor ends what runs of a domain: its processes, its monitor, and what the keeper holds for it.
 func (d *Driver) endMonitor(ctx context.Context, folder *os.File, uuid string, group *cgroup.Group) error {
 	r := rest{uuid: uuid, folder: folder, group: group}
@@ -249,10 +251,8 @@ func (d *Driver) dismiss(ctx context.Context, r rest) error {
 		errs = append(errs, d.killMonitor(ctx, r.uuid))
 	}
 	if r.group != nil && !r.empty {
-		if err := d.killGroup(ctx, r.uuid, r.group); errors.Is(err, driver.ErrStuck) {
-			return errors.Join(append(errs, err)...) // the keeper is to know of it until it has ended
-		} else if err != nil && !gone(err) {
-			errs = append(errs, err)
+		if err := d.killGroup(ctx, r.uuid, r.group); err != nil && !gone(err) {
+			return errors.Join(append(errs, fmt.Errorf("%w: %w", errAlive, err))...) // the keeper is to know of it until it has ended
 		}
 	}
 	errs = append(errs, d.step("forget monitor", func() error {
@@ -421,14 +421,14 @@ func (d *Driver) remove(ctx context.Context, r rest) error {
 	}
 	if r.folder != nil {
 		err := d.dismiss(ctx, r)
-		if errors.Is(err, driver.ErrStuck) {
+		if errors.Is(err, errAlive) {
 			return err // nothing that it has can be taken away
 		}
 		errs = append(errs, err)
 	}
 	if r.group != nil {
 		if err := d.step("remove cgroup", func() error { return r.removeGroup(ctx) }); err != nil && !gone(err) {
-			errs = append(errs, err)
+			return errors.Join(append(errs, fmt.Errorf("%w: %w", errAlive, err))...)
 		}
 	}
 	if err := d.step("release host ids", func() error { return d.ids.release(r.uuid) }); err != nil {

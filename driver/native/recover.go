@@ -342,7 +342,7 @@ func (d *Driver) sweepStates(ctx context.Context, uuids []string, keep []driver.
 	group.Wait()
 	for k, uuid := range uuids {
 		if swept[k] {
-			kept[uuid] = errors.Is(errs[k], driver.ErrStuck)
+			kept[uuid] = errors.Is(errs[k], errAlive)
 		}
 	}
 	return errs

@@ -7,14 +7,12 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-
-	"github.com/davitd/davit/driver"
 )
 
 const (
 	// undoTime is how long undoing may take when the caller's own time is over.
 	undoTime = 20 * time.Second
-	// undoAgain is the time from one try to the next where a process could not die.
+	// undoAgain is the time from one try to the next where a process did not die.
 	undoAgain = time.Second
 )
 
@@ -25,7 +23,7 @@ func (s *start) undo(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()
 	err := s.unmake(ctx)
-	if errors.Is(err, driver.ErrStuck) && s.d.aftermath.begin(s.unmakeLater, s.letGo) { //nolint:contextcheck // it goes on when the caller has gone
+	if errors.Is(err, errAlive) && s.d.aftermath.begin(s.unmakeLater, s.letGo) { //nolint:contextcheck // it goes on when the caller has gone
 		return err
 	}
 	s.letGo()
@@ -40,7 +38,7 @@ func (s *start) unmake(ctx context.Context) error {
 	var errs []error
 	if s.end != nil {
 		err := s.end(ctx)
-		if errors.Is(err, driver.ErrStuck) {
+		if errors.Is(err, errAlive) {
 			return err
 		}
 		errs = append(errs, err)
@@ -65,7 +63,7 @@ func (s *start) unmakeLater(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if errors.Is(err, driver.ErrStuck) {
+		if errors.Is(err, errAlive) {
 			continue
 		}
 		if err != nil {
