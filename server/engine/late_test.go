@@ -147,6 +147,7 @@ func TestDefinedWhileSwept(t *testing.T) {
 		if err := <-adopted; err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait() // the domain's actor goes on after the answer
 		log.mu.Lock()
 		defer log.mu.Unlock()
 		if len(log.defined) != 1 || log.defined[0] != "new" || len(log.gone) != 1 || log.gone[0] != uuidWeb {
