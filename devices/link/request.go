@@ -72,10 +72,18 @@ func (host *Host) createPair(name string, ns *os.File, s Spec) (netlink.Link, er
 	if err != nil {
 		return nil, err
 	}
-	if l, err := netlink.LinkDeserialize(nil, made); made != nil && err == nil && l.Attrs().Index > 0 {
+	if l, unread := readLink(made); unread == nil && l.Attrs().Index > 0 {
 		return l, nil
 	}
 	return host.madePair(name, s.Owner)
+}
+
+// readLink reads what the kernel tells of an interface; it may have told nothing.
+func readLink(told []byte) (netlink.Link, error) {
+	if len(told) < unix.SizeofIfInfomsg {
+		return nil, unix.EBADMSG
+	}
+	return netlink.LinkDeserialize(nil, told)
 }
 
 // madePair finds a pair that was just made, as kernels before 6.2 do not say what they made.
@@ -134,7 +142,7 @@ func (host *Host) lookUp(name string) (netlink.Link, error) {
 	}
 	var l netlink.Link
 	if err == nil {
-		l, err = netlink.LinkDeserialize(nil, told)
+		l, err = readLink(told)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("find interface %q: %w", name, err)
