@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -84,8 +85,25 @@ func replace(dir *os.File, name string, text []byte, durable bool) error {
 	return nil
 }
 
+// Whoever makes something in a folder that is being removed, as a monitor does that has just begun and is about to find out that nobody is
+// left who wants it, is given so many turns, each a little later: a second in all.
+const (
+	removeTurns = 10
+	removeFirst = time.Millisecond
+)
+
 // removeFolder removes a folder of a folder with the files in it, not going down.
 func removeFolder(dir *os.File, name string) error {
+	for turn, wait := 1, removeFirst; ; turn, wait = turn+1, 2*wait {
+		err := removeFolderOnce(dir, name)
+		if turn == removeTurns || !errors.Is(err, unix.ENOTEMPTY) {
+			return err
+		}
+		time.Sleep(wait)
+	}
+}
+
+func removeFolderOnce(dir *os.File, name string) error {
 	sub, err := openFolderAt(dir, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -5,7 +5,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -107,6 +109,31 @@ func TestLinksAreNotFollowed(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(other, "kept")); err != nil {
 		t.Error(err)
+	}
+}
+
+// A folder goes also while somebody makes files in it, who is about to end.
+func TestFolderGoesUnderALateWriter(t *testing.T) {
+	for range 50 {
+		dir := t.TempDir()
+		if err := os.Mkdir(filepath.Join(dir, "folder"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		d, err := openFolder(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var writer sync.WaitGroup
+		writer.Go(func() {
+			for i := range 100 {
+				_ = os.WriteFile(filepath.Join(dir, "folder", strconv.Itoa(i)), nil, 0o600) // it may be gone
+			}
+		})
+		if err = removeFolder(d, "folder"); err != nil {
+			t.Error(err)
+		}
+		writer.Wait()
+		_ = d.Close()
 	}
 }
 
