@@ -134,6 +134,7 @@ var acts = []act{
 		},
 	},
 	{name: "exec", ready: launch, do: execTrue, holds: runs, steps: []string{"run command"}},
+	{name: "exec by an older monitor", ready: launch, do: execOlder, holds: runs, steps: []string{"ask for the plan", "run command"}},
 	{name: "undefine", ready: wasHere, do: undefine, holds: undefined, steps: []string{"give up host ids", "remove kept changes"}},
 	{name: "recover of half a start", wreck: "make container", do: findNothing, steps: released},
 	{name: "sweep of half a start", wreck: "make container", do: sweep, steps: released},
@@ -231,6 +232,12 @@ func suspendAndResume(ctx context.Context, s *stage) error {
 }
 
 func change(ctx context.Context, s *stage) error { return s.i.Update(ctx, proto.CloneOf(s.Next)) }
+
+// execOlder is execTrue as with a monitor that has to be told all of a command.
+func execOlder(ctx context.Context, s *stage) error {
+	s.d.OlderHook()
+	return execTrue(ctx, s)
+}
 
 func execTrue(ctx context.Context, s *stage) error {
 	stream, err := s.i.Exec(ctx, driver.ExecOptions{ID: uuid.NewString(), Argv: []string{"/bin/true"}})

@@ -127,6 +127,7 @@ type hooks struct {
 	usb  string                                  // where USB devices are looked for
 	// stuck is how long what was killed may take to die, if not stuckTime.
 	stuck time.Duration
+	older bool // monitors are taken for those of an older davit, which know no command beside init
 }
 
 var (

@@ -18,6 +18,9 @@ func (d *Driver) PlanHook(f func(*monitorv1.Plan)) { d.hooks.plan = f }
 // StuckHook has it asked soon what keeps processes that were killed from dying.
 func (d *Driver) StuckHook(after time.Duration) { d.hooks.stuck = after }
 
+// OlderHook has monitors taken for those of an older davit.
+func (d *Driver) OlderHook() { d.hooks.older = true }
+
 // DevHook has clocks looked for in a folder.
 func (d *Driver) DevHook(dir string) { d.hooks.dev = dir }
 

@@ -77,7 +77,7 @@ func (i *instance) execSlowly(ctx context.Context, op string, o driver.ExecOptio
 // exchange runs a command by one exchange with a monitor that knows what a command beside init has. Both are nil where nothing was
 // done because the monitor could not be reached, or says that no container runs: it may have been replaced, or is about to adopt.
 func (i *instance) exchange(ctx context.Context, op string, o driver.ExecOptions) (*stream, error) {
-	if o.Attach || i.isEnded() || i.isReleased() || i.group == nil || i.isLost() || i.monitor == nil || !i.monitor.KnowsBeside() {
+	if o.Attach || i.isEnded() || i.isReleased() || i.group == nil || i.isLost() || i.monitor == nil || !i.monitor.KnowsBeside() || i.d.hooks.older {
 		return nil, nil
 	}
 	x := execOf(o)
