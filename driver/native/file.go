@@ -99,7 +99,7 @@ func removeFolder(dir *os.File, name string) error {
 		if turn == removeTurns || !errors.Is(err, unix.ENOTEMPTY) {
 			return err
 		}
-		time.Sleep(wait)
+		<-time.After(wait)
 	}
 }
 

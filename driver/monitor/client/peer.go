@@ -209,7 +209,7 @@ func (p *peer) lost(ctx context.Context) error {
 		return err
 	}
 	if err != nil {
-		return nil //nolint:nilerr // nobody is there who answers
+		return nil // nobody is there who answers
 	}
 	watch, err := conn.Duplicate()
 	if err != nil {
