@@ -3,6 +3,7 @@ package server
 import (
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,32 +12,33 @@ import (
 // Memory is given back once after calls, not between them, and not for a little.
 func TestLull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		spare, given := uint64(lullBytes), 0
-		l := &lull{after: lullTime, spare: func() uint64 { return spare }, give: func() { given++ }}
+		var spare, given atomic.Uint64
+		spare.Store(lullBytes)
+		l := &lull{after: lullTime, spare: spare.Load, give: func() { given.Add(1) }}
 		defer l.close()
 		for range 20 {
 			l.disturb()
 			time.Sleep(lullTime / 2)
 		}
-		if given != 0 {
-			t.Errorf("memory was given back %d times between calls", given)
+		if given.Load() != 0 {
+			t.Errorf("memory was given back %d times between calls", given.Load())
 		}
 		time.Sleep(time.Hour)
-		if given != 1 {
-			t.Errorf("memory was given back %d times after the last call, want once", given)
+		if given.Load() != 1 {
+			t.Errorf("memory was given back %d times after the last call, want once", given.Load())
 		}
-		spare--
+		spare.Store(lullBytes - 1)
 		l.disturb()
 		time.Sleep(time.Hour)
-		if given != 1 {
+		if given.Load() != 1 {
 			t.Error("memory was given back for less than it is worth")
 		}
-		spare++
+		spare.Store(lullBytes)
 		l.disturb()
 		l.close()
 		l.disturb()
 		time.Sleep(time.Hour)
-		if given != 1 {
+		if given.Load() != 1 {
 			t.Error("memory was given back after the end")
 		}
 	})
