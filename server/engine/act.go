@@ -43,13 +43,11 @@ func act[R any](ctx context.Context, e *Engine, ref *davitv1.DomainRef, name str
 // time is over, and what it does next to the domain comes behind.
 func (e *Engine) named(ctx context.Context, ref *davitv1.DomainRef, op string) (*entry, error) {
 	for {
-		n, _, err := e.table.find(ref)
-		if err == nil {
-			return n, nil
-		}
+		// Before it is looked for: what was being made when the call came is then found, or is not going to be there.
 		claimed := e.table.claimed(ref)
 		if claimed == nil {
-			return nil, err
+			n, _, err := e.table.find(ref)
+			return n, err
 		}
 		if err := e.await(ctx, claimed.settled, op, claimed.first); err != nil {
 			return nil, err
