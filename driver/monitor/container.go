@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -590,28 +588,9 @@ func (c *Container) Exec(exec *monitorv1.Exec) (*session.Attachment, error) {
 		c.mu.Lock()
 		init := c.plan.GetInit()
 		c.mu.Unlock()
-		exec.Process = besideInit(init, exec.GetProcess())
+		exec.Process = wire.Beside(init, exec.GetProcess())
 	}
 	return c.sessions.Run(guest, exec)
-}
-
-// besideInit is a process that has what init has, and its own variables after those.
-func besideInit(init, p *monitorv1.Process) *monitorv1.Process {
-	beside := *init
-	beside.Argv, beside.Cwd, beside.Console = p.GetArgv(), p.GetCwd(), 0
-	if p.GetUser() != "" {
-		beside.User, beside.Group = p.GetUser(), p.GetGroup()
-	}
-	beside.Env = slices.Clone(init.GetEnv())
-	for _, line := range p.GetEnv() {
-		name, _, _ := strings.Cut(line, "=")
-		at := slices.IndexFunc(beside.Env, func(e string) bool { return strings.HasPrefix(e, name+"=") })
-		if at < 0 {
-			at, beside.Env = len(beside.Env), append(beside.Env, "")
-		}
-		beside.Env[at] = name + line[len(name):]
-	}
-	return &beside
 }
 
 func (g Cgroups) close() {

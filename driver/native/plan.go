@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/davitd/davit/domain"
+	"github.com/davitd/davit/driver/monitor/wire"
 	"github.com/davitd/davit/driver/seccomp"
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
@@ -281,20 +282,9 @@ func environment(def *davitv1.Domain) []string {
 		env = append(env, "container_ttys="+strings.Join(ttys, " "))
 	}
 	for _, e := range def.GetOs().GetInitenv() {
-		env = setenv(env, e.GetName(), e.GetValue())
+		env = wire.Setenv(env, e.GetName(), e.GetValue())
 	}
 	return env
-}
-
-// setenv replaces a variable, or adds it.
-func setenv(env []string, name, value string) []string {
-	for i, e := range env {
-		if strings.HasPrefix(e, name+"=") {
-			env[i] = name + "=" + value
-			return env
-		}
-	}
-	return append(env, name+"="+value)
 }
 
 // hostname is the domain's name as libvirt filters it, cut to what the kernel takes; the UUID where nothing is left.
@@ -310,12 +300,6 @@ func hostname(def *davitv1.Domain) string {
 		return def.GetUuid()
 	}
 	return name[:min(len(name), 64)]
-}
-
-// setenvLine is [setenv] for NAME=VALUE.
-func setenvLine(env []string, line string) []string {
-	name, value, _ := strings.Cut(line, "=")
-	return setenv(env, name, value)
 }
 
 // userAndGroup splits USER[:GROUP].

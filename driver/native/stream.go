@@ -11,6 +11,7 @@ import (
 	"github.com/davitd/davit/domain"
 	"github.com/davitd/davit/driver"
 	"github.com/davitd/davit/driver/monitor/client"
+	"github.com/davitd/davit/driver/monitor/wire"
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
 	davitv1 "github.com/davitd/davit/proto/davit/v1"
 )
@@ -81,8 +82,7 @@ func (i *instance) exchange(ctx context.Context, op string, o driver.ExecOptions
 		return nil, nil
 	}
 	x := execOf(o)
-	x.Beside, x.Process = true, &monitorv1.Process{Argv: o.Argv, Cwd: o.Cwd, Env: o.Env}
-	x.Process.User, x.Process.Group = userAndGroup(o.User)
+	x.Beside, x.Process = true, ownOf(o)
 	var s *client.Stream
 	err := i.d.step("run command", func() (err error) { s, err = i.monitor.Exec(ctx, x); return err })
 	told, ok := errors.AsType[*client.Error](err)
@@ -121,14 +121,14 @@ func (i *instance) command(ctx context.Context, op string, o driver.ExecOptions)
 	default:
 		return nil, i.refused(op, err)
 	}
-	p.Argv, p.Cwd, p.Console = o.Argv, o.Cwd, 0
-	if o.User != "" {
-		p.User, p.Group = userAndGroup(o.User)
-	}
-	for _, e := range o.Env {
-		p.Env = setenvLine(p.Env, e)
-	}
-	return p, nil
+	return wire.Beside(p, ownOf(o)), nil
+}
+
+// ownOf is what a command has of its own.
+func ownOf(o driver.ExecOptions) *monitorv1.Process {
+	p := &monitorv1.Process{Argv: o.Argv, Cwd: o.Cwd, Env: o.Env}
+	p.User, p.Group = userAndGroup(o.User)
+	return p
 }
 
 func (i *instance) stream(s *client.Stream, readOnly bool) *stream {
