@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
@@ -322,8 +323,12 @@ func (d *Driver) sweepMonitors(ctx context.Context, kept map[string]bool) error 
 	return errors.Join(errs...)
 }
 
-// sweptAtOnce is how many domains are swept at once: one whose end takes its time holds up few others.
-const sweptAtOnce = 8
+const (
+	// sweptAtOnce is how many domains are swept at once: one whose end takes its time holds up few others.
+	sweptAtOnce = 8
+	// sweepTime is how long the end of one may take. What is left of it is there for the next sweep.
+	sweepTime = 2 * time.Minute
+)
 
 // sweepStates removes the domains that have state and are not kept, and notes which are kept nevertheless: nobody else may have what they
 // have, until the next sweep.
@@ -336,6 +341,8 @@ func (d *Driver) sweepStates(ctx context.Context, uuids []string, keep []driver.
 		turns <- struct{}{}
 		group.Go(func() {
 			defer func() { <-turns }()
+			ctx, cancel := context.WithTimeout(ctx, sweepTime)
+			defer cancel()
 			swept[k], errs[k] = d.sweepState(ctx, uuid, keep)
 		})
 	}

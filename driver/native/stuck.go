@@ -21,18 +21,12 @@ import (
 // stuckTime is how long processes that were killed may take to die before it is asked what keeps them.
 const stuckTime = 10 * time.Second
 
-// killTime is how long a kill goes on of those that do not wait and do not die, as long as their caller waits. One that kills again finds
-// what is left.
-const killTime = 2 * time.Minute
-
 // lookTwice is the time between two looks at a process: what it does in both it does for some time.
 const lookTwice = 100 * time.Millisecond
 
 // killGroup kills what is in the cgroup of a domain, and returns when nothing is left. If processes of it cannot die, that is the error, and
 // it can be asked again at any time.
 func (d *Driver) killGroup(ctx context.Context, name string, group *cgroup.Group) error {
-	ctx, cancel := context.WithTimeout(ctx, killTime)
-	defer cancel()
 	patience := stuckTime
 	if d.hooks.stuck > 0 {
 		patience = d.hooks.stuck

@@ -80,9 +80,7 @@ func (s *start) letGo() {
 	if s.held != nil {
 		s.held.close()
 	}
-	if s.logs != nil {
-		s.logs.close()
-	}
+	s.logs.close()
 	s.i.letGo()
 }
 
