@@ -26,6 +26,14 @@ import (
 	monitorv1 "github.com/davitd/davit/proto/davit/monitor/v1"
 )
 
+// newMappedPlan is the plan of a container that can have what was made ahead, with a mapped root.
+func newMappedPlan(t *testing.T, argv ...string) *monitorv1.Plan {
+	t.Helper()
+	p := withUserNamespace(newPlan(newRoot(t), argv...))
+	p.Operations[0].GetRootBind().Mapped = true
+	return p
+}
+
 // makeAhead makes namespaces ahead.
 func makeAhead(tb testing.TB) *launch.Ahead {
 	tb.Helper()
@@ -325,8 +333,7 @@ func TestAheadEachInstructionFails(t *testing.T) {
 	testenv.Require(t, testenv.Root)
 	testenv.Residue(t)
 	open := descriptors(t)
-	p := withUserNamespace(newPlan(newRoot(t), "exit", "0"))
-	p.Operations[0].GetRootBind().Mapped = true
+	p := newMappedPlan(t, "exit", "0")
 	for i, count := 0, 1; i < count; i += 7 { // the child is the same as without, of which all are tried
 		guest, n, step, err := launch.LaunchBreakingWith(p, launch.Descriptors{Ahead: makeAhead(t)}, i)
 		count = n
@@ -346,8 +353,7 @@ func TestAheadIsFurnished(t *testing.T) {
 	testenv.Require(t, testenv.Root)
 	testenv.Residue(t)
 	open := descriptors(t)
-	p := withUserNamespace(newPlan(newRoot(t), "pause"))
-	p.Operations[0].GetRootBind().Mapped = true
+	p := newMappedPlan(t, "pause")
 	made := makeAhead(t)
 	var want, furnished unix.Stat_t
 	if err := unix.Fstat(int(made.Network().Fd()), &want); err != nil {
@@ -393,8 +399,7 @@ func TestAheadThatIsRefusedIsFurnishedAnew(t *testing.T) {
 	testenv.Require(t, testenv.Root)
 	testenv.Residue(t)
 	open := descriptors(t)
-	p := withUserNamespace(newPlan(newRoot(t), "pause"))
-	p.Operations[0].GetRootBind().Mapped = true
+	p := newMappedPlan(t, "pause")
 	made := makeAhead(t)
 	launch.SpoilAheadEntry(made)
 	var furnished []uint64
@@ -420,8 +425,7 @@ func TestAheadBesideTheGarbageCollector(t *testing.T) {
 	testenv.Require(t, testenv.Root)
 	testenv.Residue(t)
 	open := descriptors(t)
-	p := withUserNamespace(newPlan(newRoot(t), "pause"))
-	p.Operations[0].GetRootBind().Mapped = true
+	p := newMappedPlan(t, "pause")
 	stop := make(chan struct{})
 	var garbage, work sync.WaitGroup
 	garbage.Go(func() {
