@@ -233,7 +233,7 @@ func (i *instance) findRunning() int {
 
 // spawnAdopter has the keeper start a monitor, and connects to it.
 func (i *instance) spawnAdopter(ctx context.Context) error {
-	log, err := lockedLog(i.folder)
+	log, err := lockedLog(ctx, i.folder)
 	if err != nil {
 		return err
 	}
@@ -261,20 +261,20 @@ func (i *instance) spawnAdopter(ctx context.Context) error {
 const logLockTime = 5 * time.Second
 
 // lockedLog opens the log of a monitor. Its lock tells that the domain is there, see [terminalClaim.holds].
-func lockedLog(folder *os.File) (*os.File, error) {
+func lockedLog(ctx context.Context, folder *os.File) (*os.File, error) {
 	log, err := createAt(folder, logName, unix.O_WRONLY|unix.O_APPEND)
 	if err != nil {
 		return nil, err
 	}
 	// Whoever looks whether the domain is there has it for a moment.
-	ctx, cancel := context.WithTimeout(context.Background(), logLockTime)
+	brief, cancel := context.WithTimeout(ctx, logLockTime)
 	defer cancel()
 	for wait := newPatience(); ; {
 		err = unix.Flock(int(log.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {
 			return log, nil
 		}
-		if !errors.Is(err, unix.EWOULDBLOCK) || wait.next(ctx) != nil {
+		if !errors.Is(err, unix.EWOULDBLOCK) || wait.next(brief) != nil {
 			return nil, errors.Join(fmt.Errorf("lock %q: %w", log.Name(), err), log.Close())
 		}
 	}

@@ -341,9 +341,9 @@ func (d *Driver) sweepStates(ctx context.Context, uuids []string, keep []driver.
 		turns <- struct{}{}
 		group.Go(func() {
 			defer func() { <-turns }()
-			ctx, cancel := context.WithTimeout(ctx, sweepTime)
+			bounded, cancel := context.WithTimeout(ctx, sweepTime)
 			defer cancel()
-			swept[k], errs[k] = d.sweepState(ctx, uuid, keep)
+			swept[k], errs[k] = d.sweepState(bounded, uuid, keep)
 		})
 	}
 	group.Wait()

@@ -319,7 +319,7 @@ func (s *start) startMonitor(ctx context.Context) error {
 
 // spawn asks for the monitor.
 func (s *start) spawn(ctx context.Context) error {
-	log, err := lockedLog(s.i.folder)
+	log, err := lockedLog(ctx, s.i.folder)
 	if err != nil {
 		return err
 	}
