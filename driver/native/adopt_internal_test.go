@@ -23,7 +23,7 @@ func TestLogIsLookedAt(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.AfterFunc(30*time.Millisecond, func() { _ = looking.Close() })
-	log, err := lockedLog(folder)
+	log, err := lockedLog(t.Context(), folder)
 	if err != nil {
 		t.Fatal(err)
 	}
