@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -289,5 +290,24 @@ func TestTaken(t *testing.T) {
 	}
 	if got := finish(reader); wire.KindOf(got.err) != monitorv1.ErrorKind_ERROR_KIND_INVALID {
 		t.Errorf("a reader that wrote saw %+v, want invalid", got)
+	}
+}
+
+// Whoever reads a console or a command hears of its end also from a monitor that ends the container and quits.
+func TestStreamsEndBeforeTheMonitorQuits(t *testing.T) {
+	for round := range 20 {
+		t.Run(strconv.Itoa(round), func(t *testing.T) {
+			h := newHouse(t, self(t))
+			d := h.spawn(t, uuid)
+			d.start("echo hello; read line", nil)
+			console := d.console(&monitorv1.OpenConsole{Start: monitorv1.ConsoleStart_CONSOLE_START_OLDEST})
+			readUntil(t, console, "hello\r\n")
+			if err := d.Quit(h.ctx, true); err != nil {
+				t.Fatal(err)
+			}
+			if got := finish(console); got.err != nil {
+				t.Fatalf("the console ended with %+v", got)
+			}
+		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/davitd/davit/driver/monitor/client"
 	"github.com/davitd/davit/driver/monitor/logline"
@@ -39,6 +40,8 @@ type monitor struct {
 	container *Container
 	link      *link
 	log       *logline.Log
+
+	outlets outlets
 
 	mu      sync.Mutex
 	watch   *wire.Conn
@@ -92,11 +95,15 @@ func Run(o Options) error {
 	o.Log.Write(logline.Info, "monitor quits")
 	select {
 	case <-m.container.Ended():
+		m.outlets.drain(drainTime)
 		m.container.offsets.remove()
 	default: // it never had a container: another monitor may still adopt one
 	}
 	return errors.Join(err, wire.Remove(o.Folder, client.MonitorSocket))
 }
+
+// drainTime is how long a monitor that quits waits for readers who do not read.
+const drainTime = 200 * time.Millisecond
 
 // ignoreSignals makes the monitor deaf to what would end it; the launch gives its children the default again.
 func ignoreSignals() {

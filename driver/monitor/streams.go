@@ -90,6 +90,7 @@ func (m *monitor) serveConsole(conn *wire.Conn, open *monitorv1.OpenConsole) {
 	}
 	f := &flow{conn: conn}
 	f.both(a.Close, func(input *monitorv1.StreamInput) error { return typeIn(a, input) }, func() error {
+		defer m.outlets.open()()
 		return sendConsole(conn, a)
 	})
 }
@@ -142,7 +143,10 @@ func (m *monitor) serveExec(conn *wire.Conn, exec *monitorv1.Exec) (again bool) 
 		return false
 	}
 	f := &flow{conn: conn}
-	return f.both(a.Close, a.Handle, func() error { return f.sendAll(a) })
+	return f.both(a.Close, a.Handle, func() error {
+		defer m.outlets.open()()
+		return f.sendAll(a)
+	})
 }
 
 // sendAll sends what a command says, to its end.
